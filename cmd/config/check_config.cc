@@ -1,0 +1,296 @@
+#include "cmd/config/check_config.h"
+
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cmd/config/address.h"
+#include "crypto/certificate.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/base/status_macros.h"
+#include "store/cluster_key.h"
+#include "store/file_rules.h"
+#include "store/open_store.h"
+
+namespace sotto {
+namespace {
+
+// Certificates live 30 days and are renewed at two thirds; the alarm is at 5 days (design S6).
+constexpr int64_t kExpiryAlarmSeconds = 5 * 86'400;
+
+std::string FixFor(std::string_view code, const std::string& path) {
+  if (code == "SECRET_READABLE") return absl::StrCat("chmod 0600 ", path);
+  if (code == "FILE_WRITABLE") return absl::StrCat("chmod o-w ", path);
+  if (code == "FOLDER_WRITABLE") return absl::StrCat("chmod go-w ", FolderOf(path));
+  if (code == "FILE_WRONG_OWNER") return absl::StrCat("ls -l ", path);
+  return absl::StrCat("sotto explain ", std::string(code));
+}
+
+class Checker {
+ public:
+  Checker(const ConfigResult& loaded, const CheckOptions& options)
+      : loaded_(loaded), config_(loaded.config), options_(options), findings_(loaded.findings) {
+    now_ = options.now_unix_s != 0 ? options.now_unix_s : std::time(nullptr);
+  }
+
+  std::vector<ConfigFinding> Run() {
+    CheckTls();
+    CheckAdvertise();
+    CheckContacts();
+    CheckStateDir();
+    CheckGroup();
+    if (options_.open_store && !config_.node.cluster.empty()) CheckStore();
+    return std::move(findings_);
+  }
+
+ private:
+  void Add(FindingLevel level, std::string_view key, std::string_view code,
+           const std::string& message, std::string fix) {
+    // What loading has told already is not told twice.
+    for (const ConfigFinding& finding : findings_) {
+      if (finding.code == code && finding.where == loaded_.OriginOf(key)) return;
+    }
+    findings_.push_back({level, std::string(code), loaded_.OriginOf(key),
+                         absl::StrCat(std::string(key), ": ", message), std::move(fix)});
+  }
+
+  void AddStatus(std::string_view key, const absl::Status& status, const std::string& fix = "") {
+    const std::string code = ErrorCode(status);
+    Add(FindingLevel::kError, key, code, std::string(status.message()),
+        fix.empty() ? absl::StrCat("sotto explain ", code) : fix);
+  }
+
+  // The file's text; empty after an error, which is then told.
+  std::string ReadFile(std::string_view key, const std::string& path, bool secret) {
+    if (path.empty()) return "";
+    if (!secret) {
+      absl::StatusOr<std::string> text = ReadPlainFile(path, kPlainFileBytesMax);
+      if (text.ok()) return *std::move(text);
+      AddStatus(key, text.status(), FixFor(ErrorCode(text.status()), path));
+      return "";
+    }
+    const absl::StatusOr<SecretBytes> bytes =
+        ReadSecretFile(path, {.also_owner = ServiceOwner(config_)});
+    if (bytes.ok()) return std::string(bytes->view().begin(), bytes->view().end());
+    AddStatus(key, bytes.status(), FixFor(ErrorCode(bytes.status()), path));
+    return "";
+  }
+
+  void CheckTls() {
+    const std::string ca = ReadFile("sync.tls.ca", config_.tls.ca, false);
+    const std::string cert = ReadFile("sync.tls.cert", config_.tls.cert, false);
+    const std::string crl = ReadFile("sync.tls.crl", config_.tls.crl, false);
+    std::string key = ReadFile("sync.tls.key", config_.tls.key, true);
+    TrustStoreRef trust;
+    if (!ca.empty()) {
+      absl::StatusOr<TrustStoreRef> made =
+          TrustStore::Create(ca, crl, config_.node.cluster, /*generation=*/1);
+      const bool is_crl = ErrorCode(made.status()).starts_with("CRL_");
+      if (made.ok()) {
+        trust = *std::move(made);
+      } else {
+        AddStatus(is_crl ? "sync.tls.crl" : "sync.tls.ca", made.status());
+      }
+    }
+    if (!cert.empty() && !key.empty()) CheckPair(cert, key, trust);
+    WipeText(&key);
+  }
+
+  void CheckPair(const std::string& cert, const std::string& key, const TrustStoreRef& trust) {
+    const absl::StatusOr<CredentialsRef> pair = Credentials::FromPem(cert, key);
+    const std::string reissue = absl::StrCat("sotto certs issue ", config_.node.name);
+    if (!pair.ok()) {
+      const bool is_key = ErrorCode(pair.status()).starts_with("KEY_");
+      AddStatus(is_key ? "sync.tls.key" : "sync.tls.cert", pair.status(), reissue);
+      return;
+    }
+    if (trust == nullptr) return;
+    const CertificateRef& leaf = (*pair)->certificate();
+    const absl::StatusOr<CertificateIdentity> identity =
+        trust->Verify(*leaf, (*pair)->chain(), CertificateRole::kNode, now_);
+    if (!identity.ok()) {
+      AddStatus("sync.tls.cert", identity.status(), reissue);
+      return;
+    }
+    if (identity->name != config_.node.name) {
+      Add(FindingLevel::kError, "sync.tls.cert", "CERT_WRONG_NAME",
+          absl::StrCat(config_.tls.cert, " names the node \"", identity->name,
+                       "\", and node.name is \"", config_.node.name, "\""),
+          reissue);
+    }
+    const int64_t left = leaf->not_after_unix_s() - now_;
+    if (left < kExpiryAlarmSeconds) {
+      Add(FindingLevel::kWarning, "sync.tls.cert", "CERT_EXPIRES_SOON",
+          absl::StrCat(config_.tls.cert, " ends in ", left / 3'600, " hours"), reissue);
+    }
+  }
+
+  bool HasOutsideContact() const {
+    return std::any_of(config_.gossip.join.begin(), config_.gossip.join.end(),
+                       [this](const std::string& contact) {
+                         return IsOutsideThisMachine(contact, config_.gossip.bind);
+                       });
+  }
+
+  // What the others will be told to send to.
+  void CheckAdvertise() {
+    const bool is_given = !config_.gossip.advertise.empty();
+    const std::string_view key = is_given ? "gossip.advertise" : "gossip.bind";
+    const std::string fix = "advertise = \"<an address of this machine>:7950\"";
+    for (const std::string& text : is_given ? config_.gossip.advertise : config_.gossip.bind) {
+      const absl::StatusOr<ConfigAddress> address = ParseConfigAddress(text, kDefaultPort);
+      if (!address.ok()) continue;
+      if (IsWildcardHost(address->host)) {
+        Add(is_given ? FindingLevel::kError : FindingLevel::kWarning, key, "ADDRESS_WILDCARD",
+            absl::StrCat(text, " is every address of this machine, and others can't send to that",
+                         is_given ? "" : "; set gossip.advertise"),
+            fix);
+      } else if (IsUnroutableHost(address->host)) {
+        Add(FindingLevel::kWarning, key, "ADDRESS_UNROUTABLE",
+            absl::StrCat(text, " is an address that no other machine can send to"), fix);
+      } else if (IsLoopbackHost(address->host)) {
+        Add(HasOutsideContact() ? FindingLevel::kWarning : FindingLevel::kNote, key,
+            "ADDRESS_LOOPBACK",
+            absl::StrCat(text, " is loopback: only nodes on this machine can reach it"), fix);
+      }
+    }
+  }
+
+  static bool IsIpv6(const ConfigAddress& address) {
+    return address.host.find(':') != std::string::npos;
+  }
+
+  // A contact of a family that nothing is bound in can't be reached.
+  void CheckContacts() {
+    bool has_ipv4 = false, has_ipv6 = false;
+    for (const std::string& text : config_.gossip.bind) {
+      const absl::StatusOr<ConfigAddress> address = ParseConfigAddress(text, kDefaultPort);
+      if (!address.ok()) return;
+      (IsIpv6(*address) ? has_ipv6 : has_ipv4) = true;
+    }
+    if (!has_ipv4 && !has_ipv6) return;
+    for (const std::string& text : config_.gossip.join) {
+      const absl::StatusOr<ConfigAddress> address = ParseConfigAddress(text, kDefaultPort);
+      if (!address.ok() || !address->is_ip) continue;
+      if (IsIpv6(*address) ? has_ipv6 : has_ipv4) continue;
+      Add(FindingLevel::kWarning, "gossip.join", "ADDRESS_FAMILY",
+          absl::StrCat(text, " can't be reached: gossip.bind has no ",
+                       IsIpv6(*address) ? "IPv6" : "IPv4", " address"),
+          "sotto explain ADDRESS_FAMILY");
+    }
+  }
+
+  void CheckStateDir() {
+    std::string folder = config_.node.state_dir;
+    struct stat info {};
+    // A folder that is missing will be made: then the nearest one above it counts.
+    while (stat(folder.c_str(), &info) != 0 && folder != "/" && folder != ".") {
+      folder = FolderOf(folder);
+    }
+    const std::string fix =
+        absl::StrCat("install -d -m 0700 -o $(id -un) ", config_.node.state_dir);
+    if (!S_ISDIR(info.st_mode)) {
+      Add(FindingLevel::kError, "node.state_dir", "STATE_UNWRITABLE",
+          absl::StrCat(folder, " is no folder"), fix);
+    } else if (access(folder.c_str(), W_OK | X_OK) != 0) {
+      Add(FindingLevel::kError, "node.state_dir", "STATE_UNWRITABLE",
+          absl::StrCat("uid ", geteuid(), " may not write in ", folder), fix);
+    }
+  }
+
+  void CheckGroup() {
+    if (config_.admin.group.empty()) return;
+    std::vector<char> space(16 * 1024);
+    group entry{};
+    group* found = nullptr;
+    getgrnam_r(config_.admin.group.c_str(), &entry, space.data(), space.size(), &found);
+    if (found != nullptr) return;
+    Add(FindingLevel::kError, "admin.group", "ADMIN_GROUP_UNKNOWN",
+        absl::StrCat("there is no group \"", config_.admin.group, "\" on this machine"),
+        absl::StrCat("groupadd --system ", config_.admin.group));
+  }
+
+  void CheckStore() {
+    const absl::StatusOr<std::unique_ptr<SystemsTable>> table =
+        OpenSystemsTable(config_.store.url, {.create = false, .also_owner = ServiceOwner(config_)});
+    const std::string code = ErrorCode(table.status());
+    if ((code == "DB_MISSING" || code == "DB_TABLE_MISSING") && config_.store.create) {
+      Add(FindingLevel::kNote, "store.url", code,
+          absl::StrCat(table.status().message(), "; the start will make it"), "");
+      return;
+    }
+    if (!table.ok()) {
+      const absl::StatusOr<std::string> path = SqlitePath(config_.store.url);
+      AddStatus("store.url", table.status(), path.ok() ? FixFor(code, *path) : "");
+      return;
+    }
+    const absl::StatusOr<StoredKey> key =
+        LoadClusterKey(**table, config_.node.cluster,
+                       {.may_create = false,
+                        .allow_weak = config_.encryption.allow_weak_key,
+                        .allow_hex_looking = config_.encryption.allow_hex_looking_key});
+    if (key.ok()) return;
+    if (ErrorCode(key.status()) == "KEY_MISSING" && MayMintKey(config_)) {
+      Add(FindingLevel::kNote, "store.url", "KEY_MISSING", "no key yet; the start will make one",
+          "");
+      return;
+    }
+    AddStatus("store.url", key.status(), "sotto keys import --from FILE");
+  }
+
+  const ConfigResult& loaded_;
+  const Config& config_;
+  const CheckOptions options_;
+  std::vector<ConfigFinding> findings_;
+  int64_t now_ = 0;
+};
+
+}  // namespace
+
+std::vector<ConfigFinding> CheckConfig(const ConfigResult& loaded, const CheckOptions& options) {
+  return Checker(loaded, options).Run();
+}
+
+absl::StatusOr<TlsFiles> ReadTlsFiles(const Config& config, std::optional<uid_t> also_owner) {
+  TlsFiles files;
+  struct Source {
+    std::string_view key;
+    const std::string& path;
+    std::string* text;
+  };
+  for (const Source& source : {Source{"sync.tls.ca", config.tls.ca, &files.ca_pem},
+                               Source{"sync.tls.cert", config.tls.cert, &files.cert_pem},
+                               Source{"sync.tls.crl", config.tls.crl, &files.crl_pem}}) {
+    if (source.path.empty()) continue;
+    absl::StatusOr<std::string> text = ReadPlainFile(source.path);
+    if (!text.ok()) return WithContext(text.status(), source.key);
+    *source.text = *std::move(text);
+  }
+  const absl::StatusOr<SecretBytes> key =
+      ReadSecretFile(config.tls.key, {.also_owner = also_owner});
+  if (!key.ok()) return WithContext(key.status(), "sync.tls.key");
+  files.key_pem.assign(key->view().begin(), key->view().end());
+  return files;
+}
+
+std::optional<uid_t> ServiceOwner(const Config& config) {
+  struct stat info {};
+  if (geteuid() != 0 || stat(config.node.state_dir.c_str(), &info) != 0) return std::nullopt;
+  return info.st_uid;
+}
+
+bool MayMintKey(const Config& config) {
+  return std::none_of(config.gossip.join.begin(), config.gossip.join.end(),
+                      [&config](const std::string& contact) {
+                        return IsOutsideThisMachine(contact, config.gossip.bind);
+                      });
+}
+
+}  // namespace sotto

@@ -1,0 +1,237 @@
+// sotto keys: which keys a node holds; making one; putting one into a node's store. No verb takes a
+// key as a word, and none prints one.
+#include <boost/json/object.hpp>
+#include <istream>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <utility>
+
+#include "cmd/sotto/api_client.h"
+#include "cmd/sotto/commands/commands.h"
+#include "cmd/sotto/commands/local_files.h"
+#include "cmd/sotto/complaint.h"
+#include "cmd/sotto/output/json_text.h"
+#include "cmd/sotto/output/render.h"
+#include "cmd/sotto/output/text.h"
+#include "cmd/sotto/verb.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/base/status_macros.h"
+#include "gossip/member.h"
+#include "store/cluster_key.h"
+#include "store/file_rules.h"
+#include "store/open_store.h"
+
+namespace sotto::cli {
+namespace {
+
+namespace json = boost::json;
+
+struct Flags {
+  std::string to, from, cluster, store;
+  std::string bits = "256";
+};
+
+// A text that is overwritten when it goes.
+struct SecretText {
+  std::string text;
+  SecretText() = default;
+  SecretText(const SecretText&) = delete;
+  SecretText& operator=(const SecretText&) = delete;
+  ~SecretText() { WipeText(&text); }
+};
+
+int ListKeys(Context& context) {
+  const auto client = context.Client();
+  if (!client.ok()) return context.Fail(client.status());
+  const auto envelope = client->Get("/v1/keys");
+  if (!envelope.ok()) return context.Fail(envelope.status());
+  const auto plain = [](const char* name, const char* key, bool right) {
+    return Field{.name = name,
+                 .text = [key](const json::value& row) { return PlainOf(Member(row, key)); },
+                 .right = right};
+  };
+  ListView view;
+  view.fields.push_back(plain("GEN", "generation", false));
+  view.fields.push_back(plain("FINGERPRINT", "id", false));
+  view.fields.push_back(plain("STATE", "state", false));
+  view.fields.push_back(plain("ALGORITHM", "algorithm", false));
+  view.fields.push_back(plain("FRAMES SEALED", "frames_sealed", true));
+  view.fields.back().raw = view.fields.back().text;
+  view.fields.back().text = [](const json::value& row) {
+    const json::value& count = Member(row, "frames_sealed");
+    return count.is_null() ? std::string() : HumanCount(CountOf(count));
+  };
+  view.empty = "no key is held";
+  return PrintList(context, *envelope, view);
+}
+
+// --cluster, or what the configuration says.
+absl::StatusOr<std::string> ClusterName(const Context& context, const std::string& given) {
+  std::string cluster = given;
+  if (cluster.empty()) {
+    auto config = LoadSettings(context);
+    if (!config.ok()) {
+      return WithLine(WithContext(config.status(), "the cluster's name is part of a fingerprint"),
+                      "do", "add --cluster NAME, or --config FILE");
+    }
+    cluster = config->node.cluster;
+  }
+  if (IsValidClusterName(cluster)) return cluster;
+  return CodedError(absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_BAD",
+                    "\"" + cluster + "\" is no cluster's name: 1 to 40 of A-Z a-z 0-9 . _ -");
+}
+
+absl::StatusOr<ClusterKeyRef> GenerateTo(const Flags& flags, const std::string& cluster) {
+  const size_t bytes = flags.bits == "128" ? 16 : flags.bits == "192" ? 24 : 32;
+  // Chance makes a text that could be taken for hex, or bytes that look weak, about never; drawing
+  // again costs nothing.
+  for (int attempt = 0;; ++attempt) {
+    SecretText secret;
+    SOTTO_ASSIGN_OR_RETURN(secret.text, GenerateKeyText(bytes));
+    auto key = ParseClusterKeyText(secret.text, cluster, KeyPolicy{});
+    if (!key.ok() && attempt < 8) continue;
+    SOTTO_RETURN_IF_ERROR(key.status());
+    SecretText line;
+    line.text.reserve(secret.text.size() + 1);  // no copy of it is left behind by growing
+    line.text.append(secret.text).append("\n");
+    SOTTO_RETURN_IF_ERROR(AtomicCreate(flags.to, line.text, 0600));
+    return key;
+  }
+}
+
+int GenerateKey(Context& context, const Flags& flags) {
+  if (flags.to.empty()) {
+    Complaint complaint{kExitUsage, "USAGE", "\"sotto keys generate\" needs --to FILE", {}};
+    complaint.Add("why", "a key is never printed");
+    return context.Fail(complaint.Add("do", "sotto keys generate --to cluster.key"));
+  }
+  const auto cluster = ClusterName(context, flags.cluster);
+  if (!cluster.ok()) return context.Fail(cluster.status());
+  const auto key = GenerateTo(flags, *cluster);
+  if (!key.ok()) return context.Fail(key.status());
+  const std::string id = ToString((*key)->id());
+  const json::value envelope =
+      LocalEnvelope("sotto.key/1", {{"id", id},
+                                    {"algorithm", std::string(ToString((*key)->algorithm()))},
+                                    {"cluster", *cluster},
+                                    {"file", flags.to}});
+  const int exit = PrintOne(context, envelope, [&](std::ostream& out) { out << id << '\n'; });
+  context.Note("wrote a key of " + *cluster + " to " + flags.to +
+               " (0600). On each host: sotto keys "
+               "import --from " +
+               ShellQuote(flags.to));
+  return exit;
+}
+
+// The text of --from: a file under the rules for secrets, or standard input.
+absl::Status ReadKeyText(Context& context, const std::string& from, SecretText* secret) {
+  if (from != "-") {
+    FileRules rules;
+    rules.also_owner = FolderOwner(FolderOf(from));
+    SOTTO_ASSIGN_OR_RETURN(const SecretBytes bytes, ReadSecretFile(from, rules));
+    secret->text.assign(bytes.view().begin(), bytes.view().end());
+    return absl::OkStatus();
+  }
+  if (context.streams().in_is_terminal) {
+    return WithLine(CodedError(absl::StatusCode::kInvalidArgument, "USAGE",
+                               "a key is not typed at a terminal, where it would be seen"),
+                    "do", "sotto keys import --from FILE, or pipe it in");
+  }
+  secret->text.resize(4096);
+  context.in().read(secret->text.data(), static_cast<std::streamsize>(secret->text.size()));
+  // Wiped by WipeText only as far as it is long; the rest was never written.
+  secret->text.resize(static_cast<size_t>(context.in().gcount()));
+  return absl::OkStatus();
+}
+
+struct ImportTarget {
+  std::string cluster;
+  std::string url;
+  KeyPolicy policy;
+  StoreOptions options;
+};
+
+absl::StatusOr<ImportTarget> TargetOf(const Context& context, const Flags& flags) {
+  ImportTarget target;
+  if (flags.store.empty() || flags.cluster.empty()) {
+    SOTTO_ASSIGN_OR_RETURN(const Config config, LoadSettings(context));
+    target.cluster = config.node.cluster;
+    target.url = config.store.url;
+    target.options.create = config.store.create && flags.store.empty();
+    target.policy.allow_weak = config.encryption.allow_weak_key;
+    target.policy.allow_hex_looking = config.encryption.allow_hex_looking_key;
+  }
+  if (!flags.store.empty()) target.url = flags.store;
+  if (!flags.cluster.empty()) target.cluster = flags.cluster;
+  SOTTO_ASSIGN_OR_RETURN(target.cluster, ClusterName(context, target.cluster));
+  const auto path = SqlitePath(target.url);
+  if (path.ok()) target.options.also_owner = FolderOwner(FolderOf(*path));
+  return target;
+}
+
+absl::StatusOr<StoredKey> Import(Context& context, const Flags& flags, const ImportTarget& target) {
+  SecretText secret;
+  SOTTO_RETURN_IF_ERROR(ReadKeyText(context, flags.from, &secret));
+  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef key,
+                         ParseClusterKeyText(secret.text, target.cluster, target.policy));
+  SOTTO_ASSIGN_OR_RETURN(const std::unique_ptr<SystemsTable> table,
+                         OpenSystemsTable(target.url, target.options));
+  return ImportClusterKey(*table, key, target.policy, /*replace=*/false);
+}
+
+int ImportKey(Context& context, const Flags& flags) {
+  if (flags.from.empty()) {
+    Complaint complaint{
+        kExitUsage, "USAGE", "\"sotto keys import\" needs --from FILE, or --from -", {}};
+    return context.Fail(complaint.Add("do", "sotto keys import --from cluster.key"));
+  }
+  const auto target = TargetOf(context, flags);
+  if (!target.ok()) return context.Fail(target.status());
+  const auto stored = Import(context, flags, *target);
+  if (!stored.ok()) {
+    Complaint complaint = ComplaintOf(stored.status());
+    if (complaint.code == "USAGE") complaint.exit = kExitUsage;
+    return context.Fail(complaint);
+  }
+  const std::string id = ToString(stored->key->id());
+  const std::string url = RedactStoreUrl(target->url);
+  const json::value envelope =
+      LocalEnvelope("sotto.key/1", {{"id", id},
+                                    {"algorithm", std::string(ToString(stored->key->algorithm()))},
+                                    {"cluster", target->cluster},
+                                    {"store", url},
+                                    {"row", stored->row},
+                                    {"created", stored->created}});
+  return PrintDone(context, envelope,
+                   "key " + id + (stored->created ? " now stands" : " stood already") + " in " +
+                       url + ", row " + stored->row);
+}
+
+}  // namespace
+
+void AddKeys(Verb& root) {
+  Context& context = root.context();
+  const auto flags = std::make_shared<Flags>();
+  Verb verb = root.Sub("keys", "the cluster's key: which one is held, make one, bring one");
+  verb.Example("sotto keys ls", "fingerprints, never keys")
+      .Example("sotto keys generate --to cluster.key", "on one host; then copy the file")
+      .Example("sotto keys import --from cluster.key", "on each host");
+  verb.Sub("ls", "the keys that the running node holds").Run([&context] {
+    return ListKeys(context);
+  });
+  verb.Sub("generate", "a fresh key into a new file; prints its fingerprint")
+      .Text("--to", &flags->to, "FILE", "a new file, made with mode 0600")
+      .Choice("--bits", &flags->bits, {"128", "192", "256"}, "AES-128, AES-192 or AES-256 (256)")
+      .Text("--cluster", &flags->cluster, "NAME", "instead of the configuration's")
+      .Example("sotto keys generate --to cluster.key --cluster edge-prod", "prints 9f3c-21aa")
+      .Run([&context, flags] { return GenerateKey(context, *flags); });
+  verb.Sub("import", "a key from a file into the store; never over another one")
+      .Text("--from", &flags->from, "FILE", "the key's text; - for standard input")
+      .Text("--store", &flags->store, "URL", "instead of the configuration's, sqlite:/path")
+      .Text("--cluster", &flags->cluster, "NAME", "instead of the configuration's")
+      .Example("sotto keys import --from cluster.key", "into the store of /etc/sotto/sottod.toml")
+      .Run([&context, flags] { return ImportKey(context, *flags); });
+}
+
+}  // namespace sotto::cli

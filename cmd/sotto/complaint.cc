@@ -1,0 +1,124 @@
+#include "cmd/sotto/complaint.h"
+
+#include <algorithm>
+
+#include "absl/strings/cord.h"
+#include "cmd/sotto/context.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/base/codes.h"
+
+namespace sotto::cli {
+namespace {
+
+constexpr char kLinesUrl[] = "sotto/lines";
+
+int RankOf(std::string_view label) {
+  constexpr std::string_view kOrder[] = {"tried", "what", "why", "state", "do"};
+  const auto* found = std::find(std::begin(kOrder), std::end(kOrder), label);
+  return static_cast<int>(found - std::begin(kOrder));
+}
+
+bool HasLine(const Complaint& complaint, std::string_view label) {
+  return std::any_of(complaint.lines.begin(), complaint.lines.end(),
+                     [&](const auto& line) { return line.first == label; });
+}
+
+// A code for a status that carries none, so that every error has one.
+std::string_view CodeOfKind(absl::StatusCode kind) {
+  switch (kind) {
+    case absl::StatusCode::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case absl::StatusCode::kNotFound:
+      return "NOT_FOUND";
+    case absl::StatusCode::kAlreadyExists:
+      return "ALREADY_EXISTS";
+    case absl::StatusCode::kPermissionDenied:
+      return "PERMISSION_DENIED";
+    case absl::StatusCode::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case absl::StatusCode::kUnavailable:
+      return "UNAVAILABLE";
+    case absl::StatusCode::kFailedPrecondition:
+      return "FAILED_PRECONDITION";
+    default:
+      return "INTERNAL";
+  }
+}
+
+}  // namespace
+
+Complaint& Complaint::Add(std::string label, std::string text) {
+  const auto at = std::find_if(lines.begin(), lines.end(), [&](const auto& line) {
+    return RankOf(line.first) > RankOf(label);
+  });
+  lines.emplace(at, std::move(label), std::move(text));
+  return *this;
+}
+
+absl::Status WithLine(absl::Status status, std::string_view label, std::string_view text) {
+  const auto before = status.GetPayload(kLinesUrl);
+  std::string lines = before.has_value() ? std::string(*before) : std::string();
+  lines.append(label).append("\t").append(text).append("\n");
+  status.SetPayload(kLinesUrl, absl::Cord(lines));
+  return status;
+}
+
+std::vector<std::pair<std::string, std::string>> LinesOf(const absl::Status& status) {
+  std::vector<std::pair<std::string, std::string>> lines;
+  const auto payload = status.GetPayload(kLinesUrl);
+  if (!payload.has_value()) return lines;
+  const std::string text(*payload);
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find('\n', at);
+    const size_t tab = text.find('\t', at);
+    lines.emplace_back(text.substr(at, tab - at), text.substr(tab + 1, end - tab - 1));
+    at = end + 1;
+  }
+  return lines;
+}
+
+ExitCode ExitCodeOf(const absl::Status& status) {
+  const std::string code = ErrorCode(status);
+  if (code.rfind("CONFIG_", 0) == 0) return kExitBadConfig;
+  if (code == "DAEMON_UNREACHABLE" || code == "DAEMON_GONE") return kExitUnreachable;
+  if (code == "TARGET_INVALID" || code == "SOCKET_PATH_TOO_LONG") return kExitUsage;
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return kExitForbidden;
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitDeadline;
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAlreadyExists:
+      return kExitRefused;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kAborted:
+      return kExitTryAgain;
+    default:
+      return kExitFailed;
+  }
+}
+
+Complaint ComplaintOf(const absl::Status& status) {
+  Complaint complaint;
+  complaint.exit = ExitCodeOf(status);
+  complaint.code = ErrorCode(status);
+  complaint.message = std::string(status.message());
+  const bool coded = !complaint.code.empty();
+  if (!coded) complaint.code = std::string(CodeOfKind(status.code()));
+  for (auto& [label, text] : LinesOf(status)) complaint.Add(label, std::move(text));
+  const CodeInfo* page = coded ? FindCode(complaint.code) : nullptr;
+  if (page != nullptr) {
+    if (!HasLine(complaint, "why") && !page->why.empty()) {
+      complaint.Add("why", std::string(page->why));
+    }
+    if (!HasLine(complaint, "do") && !page->fix.empty()) {
+      complaint.Add("do", std::string(page->fix));
+    }
+  }
+  return complaint;
+}
+
+}  // namespace sotto::cli

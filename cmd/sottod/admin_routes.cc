@@ -1,0 +1,225 @@
+#include "cmd/sottod/admin_routes.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cmd/sottod/api_json.h"
+#include "cmd/sottod/api_request.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/base/status_macros.h"
+
+namespace sotto {
+namespace {
+
+constexpr std::string_view kMemberPath = "/v1/members/";
+constexpr std::string_view kStreamPath = "/v1/stream";
+
+struct Call {
+  const ApiRequest& request;
+  const ApiTarget& target;
+  AdminBackend& backend;
+  const EventRing& events;
+};
+
+using Answer = absl::StatusOr<std::string>;
+
+Observer ObserverOf(const AdminBackend& backend) {
+  const DaemonSnapshot snapshot = backend.Look();
+  return {snapshot.node, snapshot.unix_ms};
+}
+
+Answer GetVersion(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({}));
+  const DaemonSnapshot snapshot = call.backend.Look();
+  return VersionJson({snapshot.node, snapshot.unix_ms}, snapshot.version);
+}
+
+Answer GetStatus(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({}));
+  return StatusJson(call.backend.Snapshot());
+}
+
+Answer GetMembers(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({"all"}));
+  SOTTO_ASSIGN_OR_RETURN(const std::optional<uint64_t> all, call.target.Number("all"));
+  return MembersJson(call.backend.Look(), all.value_or(0) != 0);
+}
+
+Answer GetMember(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({}));
+  return MemberJson(call.backend.Look(),
+                    std::string_view(call.target.path).substr(kMemberPath.size()));
+}
+
+Answer GetEvents(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({"since", "limit"}));
+  SOTTO_ASSIGN_OR_RETURN(const std::optional<uint64_t> since, call.target.Number("since"));
+  SOTTO_ASSIGN_OR_RETURN(const std::optional<uint64_t> asked, call.target.Number("limit"));
+  const size_t limit =
+      std::min<uint64_t>(asked.value_or(EventRing::kCapacity), EventRing::kCapacity);
+  const EventRing::Page page =
+      since ? call.events.Read(*since, limit) : call.events.ReadLast(limit);
+  return EventsJson(ObserverOf(call.backend), page);
+}
+
+Answer GetTags(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({}));
+  return TagsJson(ObserverOf(call.backend), call.backend.Tags());
+}
+
+Answer GetKeys(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({}));
+  return KeysJson(call.backend.Snapshot());
+}
+
+Answer GetCerts(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({}));
+  return CertsJson(call.backend.Look());
+}
+
+Answer PostJoin(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(const JoinBody body, ParseJoinBody(call.request.body));
+  SOTTO_ASSIGN_OR_RETURN(const int answered, call.backend.Join(body.contacts, body.timeout));
+  return JoinJson(ObserverOf(call.backend), answered);
+}
+
+Answer PostLeave(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
+                         ParseTimeoutBody(call.request.body));
+  SOTTO_ASSIGN_OR_RETURN(const bool heard, call.backend.Leave(timeout));
+  return LeaveJson(ObserverOf(call.backend), heard);
+}
+
+Answer PostForget(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(const std::string name, ParseNameBody(call.request.body));
+  SOTTO_RETURN_IF_ERROR(call.backend.Forget(name));
+  return ForgetJson(ObserverOf(call.backend), name);
+}
+
+Answer PostTags(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(const TagsBody body, ParseTagsBody(call.request.body));
+  SOTTO_ASSIGN_OR_RETURN(const std::vector<Tag> tags,
+                         call.backend.ChangeTags(body.set, body.unset));
+  return TagsJson(ObserverOf(call.backend), tags);
+}
+
+Answer PostReload(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(ParseEmptyBody(call.request.body));
+  SOTTO_ASSIGN_OR_RETURN(const ReloadSummary summary, call.backend.Reload());
+  return ReloadJson(ObserverOf(call.backend), summary);
+}
+
+struct Route {
+  std::string_view method;
+  std::string_view path;
+  Answer (*answer)(const Call&);
+};
+
+constexpr Route kRoutes[] = {
+    {"GET", "/v1/version", GetVersion}, {"GET", "/v1/status", GetStatus},
+    {"GET", "/v1/members", GetMembers}, {"GET", "/v1/events", GetEvents},
+    {"GET", "/v1/tags", GetTags},       {"GET", "/v1/keys", GetKeys},
+    {"GET", "/v1/certs", GetCerts},     {"POST", "/v1/join", PostJoin},
+    {"POST", "/v1/leave", PostLeave},   {"POST", "/v1/forget", PostForget},
+    {"POST", "/v1/tags", PostTags},     {"POST", "/v1/reload", PostReload},
+};
+
+int HttpStatusOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return 400;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kFailedPrecondition:
+      return 409;
+    case absl::StatusCode::kResourceExhausted:
+      return 429;
+    case absl::StatusCode::kUnavailable:
+      return 503;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 504;
+    default:
+      return 500;
+  }
+}
+
+}  // namespace
+
+ApiReply Problem(const absl::Status& status) {
+  const int http_status = HttpStatusOf(status);
+  return {http_status, "application/problem+json", ProblemJson(http_status, status)};
+}
+
+ApiReply Problem(int http_status, std::string_view code, std::string_view message) {
+  return {http_status, "application/problem+json",
+          ProblemJson(http_status, CodedError(absl::StatusCode::kUnknown, code, message))};
+}
+
+Pace PaceOf(const ApiRequest& request) {
+  if (request.method == "POST") return Pace::kCommand;
+  const std::string_view target = request.target;
+  const std::string_view path = target.substr(0, target.find('?'));
+  return path == "/v1/status" || path == "/v1/keys" ? Pace::kSlowLook : Pace::kAtOnce;
+}
+
+std::optional<StreamRequest> AsStreamRequest(const ApiRequest& request,
+                                             std::string_view last_event_id) {
+  if (request.method != "GET" || !request.target.starts_with(kStreamPath)) return std::nullopt;
+  const absl::StatusOr<ApiTarget> target = ParseTarget(request.target);
+  if (!target.ok() || target->path != kStreamPath) return std::nullopt;
+  StreamRequest out;
+  out.status = target->CheckQuery({"since"});
+  if (!out.status.ok()) return out;
+  // A browser or library that reconnects names the last event that it has seen; that wins over the
+  // address it was first given.
+  const bool resumes = !last_event_id.empty();
+  const ApiTarget header{"", {{"Last-Event-ID", std::string(last_event_id)}}};
+  const absl::StatusOr<std::optional<uint64_t>> number =
+      resumes ? header.Number("Last-Event-ID") : target->Number("since");
+  out.status = number.status();
+  if (number.ok() && *number) out.since = **number + (resumes ? 1 : 0);
+  return out;
+}
+
+ApiReply AnswerRequest(const ApiRequest& request, AdminBackend& backend, const EventRing& events) {
+  const absl::StatusOr<ApiTarget> target = ParseTarget(request.target);
+  if (!target.ok()) return Problem(target.status());
+  const Call call{request, *target, backend, events};
+
+  const auto reply = [&](const Answer& answer) {
+    if (request.method == "POST") {
+      backend.Audit(target->path, request.peer_uid, request.peer_pid, answer.status());
+    }
+    if (!answer.ok()) return Problem(answer.status());
+    return ApiReply{200, "application/json", *answer};
+  };
+  bool path_known = false;
+  for (const Route& route : kRoutes) {
+    if (route.path != target->path) continue;
+    path_known = true;
+    if (route.method != request.method) continue;
+    if (request.method == "POST") {
+      if (const absl::Status query = target->CheckQuery({}); !query.ok()) return reply(query);
+    }
+    return reply(route.answer(call));
+  }
+  if (target->path.starts_with(kMemberPath) && target->path.size() > kMemberPath.size()) {
+    if (request.method == "GET") return reply(GetMember(call));
+    path_known = true;
+  }
+  if (path_known || target->path == kStreamPath) {
+    return Problem(405, "API_METHOD", "this call does not exist with that method");
+  }
+  return Problem(404, "API_UNKNOWN_CALL", "this daemon knows no such call");
+}
+
+}  // namespace sotto

@@ -1,0 +1,65 @@
+// The parts of a request that come from outside: the query and the JSON body, read strictly.
+//
+// Errors: INVALID_ARGUMENT API_BAD_REQUEST, with the key that is wrong in the message.
+#ifndef SOTTO_CMD_SOTTOD_API_REQUEST_H_
+#define SOTTO_CMD_SOTTOD_API_REQUEST_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gossip/statement.h"
+
+namespace sotto {
+
+inline constexpr size_t kJoinContactsMax = 64;
+inline constexpr size_t kContactBytesMax = 300;
+inline constexpr std::chrono::milliseconds kCommandTimeout = std::chrono::seconds(5);
+inline constexpr std::chrono::milliseconds kCommandTimeoutMax = std::chrono::seconds(60);
+
+absl::Status BadRequest(std::string_view message);
+
+// "/v1/members/gw-1?all=1" taken apart, percent signs decoded.
+struct ApiTarget {
+  std::string path;
+  std::map<std::string, std::string> query;
+
+  // Refuses every query key that is not in `known`.
+  absl::Status CheckQuery(std::initializer_list<std::string_view> known) const;
+  // A whole number, or nullopt where the key is absent.
+  absl::StatusOr<std::optional<uint64_t>> Number(const std::string& key) const;
+};
+absl::StatusOr<ApiTarget> ParseTarget(std::string_view target);
+
+struct JoinBody {
+  std::vector<std::string> contacts;
+  std::chrono::milliseconds timeout = kCommandTimeout;
+};
+absl::StatusOr<JoinBody> ParseJoinBody(std::string_view text);
+
+// {"timeout_s":5}; an empty text is all defaults.
+absl::StatusOr<std::chrono::milliseconds> ParseTimeoutBody(std::string_view text);
+
+// {"name":"gw-6"}
+absl::StatusOr<std::string> ParseNameBody(std::string_view text);
+
+struct TagsBody {
+  std::vector<Tag> set;
+  std::vector<std::string> unset;
+};
+absl::StatusOr<TagsBody> ParseTagsBody(std::string_view text);
+
+// A call without arguments: nothing, or {}.
+absl::Status ParseEmptyBody(std::string_view text);
+
+}  // namespace sotto
+
+#endif  // SOTTO_CMD_SOTTOD_API_REQUEST_H_

@@ -1,0 +1,79 @@
+#include "cmd/sottod/event_log.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace sotto {
+namespace {
+
+struct Look {
+  bool about_self;
+  LogLevel level;
+  // The page that says what to do; empty for what needs no hint.
+  std::string_view code;
+};
+
+Look LookOf(EventKind kind) {
+  switch (kind) {
+    case EventKind::kJoined:
+    case EventKind::kReturned:
+    case EventKind::kSuspected:
+    case EventKind::kRefuted:
+    case EventKind::kDied:
+    case EventKind::kLeft:
+    case EventKind::kForgotten:
+    case EventKind::kUpdated:
+    case EventKind::kReaped:
+      return {false, LogLevel::kInfo, ""};
+    case EventKind::kAnnounced:
+    case EventKind::kAccused:
+    case EventKind::kReconnected:
+    case EventKind::kPaused:
+      return {true, LogLevel::kInfo, ""};
+    case EventKind::kIsolated:
+      return {true, LogLevel::kWarn, "ISOLATED"};
+    case EventKind::kMinority:
+      return {true, LogLevel::kWarn, "MINORITY"};
+    case EventKind::kNameConflict:
+      return {true, LogLevel::kError, "NAME_CONFLICT"};
+    case EventKind::kKeyTrouble:
+      return {true, LogLevel::kWarn, "KEY_TROUBLE"};
+    case EventKind::kClockSuspect:
+      return {true, LogLevel::kWarn, "CLOCK_SUSPECT"};
+  }
+  return {true, LogLevel::kInfo, ""};
+}
+
+}  // namespace
+
+RingEvent ToRingEvent(const Event& event, int64_t unix_ms) {
+  RingEvent out;
+  out.unix_ms = unix_ms;
+  out.event = std::string(ToString(event.kind));
+  out.member = event.member;
+  out.by = event.by;
+  out.incarnation = event.incarnation;
+  out.detail = event.detail;
+  return out;
+}
+
+LogRecord ToLogRecord(const Event& event) {
+  const Look look = LookOf(event.kind);
+  LogRecord record;
+  record.level = look.level;
+  record.event =
+      absl::StrCat(look.about_self ? "node_" : "member_", std::string(ToString(event.kind)));
+  if (!event.member.empty()) record.fields.emplace_back("member", event.member);
+  if (event.incarnation.value() != 0) {
+    record.fields.emplace_back("incarnation", absl::StrCat(event.incarnation.boot_number(), ".",
+                                                           event.incarnation.counter()));
+  }
+  if (!event.by.empty()) record.fields.emplace_back("by", absl::StrJoin(event.by, ","));
+  if (!event.detail.empty()) record.fields.emplace_back("detail", event.detail);
+  if (!look.code.empty()) record.fields.emplace_back("code", look.code);
+  return record;
+}
+
+}  // namespace sotto

@@ -1,0 +1,208 @@
+#include "cmd/sottod/node_backend.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cmd/sottod/process.h"
+#include "cmd/version.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/base/status_macros.h"
+
+namespace sotto {
+namespace {
+
+constexpr std::chrono::milliseconds kNodePatience = std::chrono::seconds(2);
+
+int64_t SteadyNanos() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+int64_t UnixMillis() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+StoreSummary SummarizeStore(const std::string& url, const KeyReport& report) {
+  StoreSummary out;
+  out.url = url;
+  out.ok = report.status.ok();
+  if (!out.ok) {
+    out.code = ErrorCode(report.status);
+    if (out.code.empty()) out.code = "DB_UNAVAILABLE";
+    out.message = std::string(report.status.message());
+  }
+  if (report.last_read != std::chrono::system_clock::time_point()) {
+    const std::chrono::duration<double> ago = std::chrono::system_clock::now() - report.last_read;
+    out.last_read_s_ago = std::max(0.0, ago.count());
+  }
+  if (report.read_time.count() > 0) {
+    out.read_ms = std::chrono::duration<double, std::milli>(report.read_time).count();
+  }
+  return out;
+}
+
+}  // namespace
+
+NodeBackend::NodeBackend(Parts parts, ConfigSources sources, ConfigResult started, TlsFiles files)
+    : parts_(std::move(parts)),
+      config_(started.config),
+      started_ns_(SteadyNanos()),
+      reloader_(std::move(sources), std::move(started), std::move(files), this),
+      tags_(config_.node.tags),
+      certificates_(parts_.certificates) {}
+
+NodeBackend::~NodeBackend() = default;
+
+DaemonSnapshot NodeBackend::Look() const {
+  DaemonSnapshot out;
+  out.cluster = config_.node.cluster;
+  out.node = config_.node.name;
+  out.version = std::string(kVersion);
+  out.pid = static_cast<int>(getpid());
+  out.view = parts_.node->View();
+  const int64_t now_ns = SteadyNanos();
+  out.up_s = static_cast<double>((now_ns - started_ns_) / 1'000'000) / 1000;
+  out.unix_ms = UnixMillis();
+  out.now = Instant::FromNanos(now_ns);
+  const KeyReport report = parts_.watcher->Latest();
+  out.store = SummarizeStore(parts_.store_url, report);
+  out.keys.push_back({report.key->id(), report.key->algorithm(), report.key->generation()});
+  out.lasting_notes = parts_.lasting_notes;
+  out.show_dead = config_.gossip.protocol.show_dead;
+  out.show_left = config_.gossip.protocol.show_left;
+  const int64_t trouble_ns = parts_.key_trouble_ns->load(std::memory_order_relaxed);
+  if (trouble_ns != 0) out.key_trouble_s_ago = static_cast<double>(now_ns - trouble_ns) / 1e9;
+  std::lock_guard lock(mutex_);
+  out.certificates = certificates_;
+  return out;
+}
+
+DaemonSnapshot NodeBackend::Snapshot() const {
+  DaemonSnapshot out = Look();
+  if (!parts_.node->Ping(kNodePatience)) {
+    out.lasting_notes.push_back(
+        {"NODE_UNRESPONSIVE", NoteLevel::kRed, "the protocol loop has not answered for 2 s"});
+    std::lock_guard lock(mutex_);
+    out.stats = last_stats_;
+    out.refusals = last_refusals_;
+    return out;
+  }
+  out.stats = parts_.node->Stats();
+  out.refusals = parts_.node->Refusals();
+  std::lock_guard lock(mutex_);
+  last_stats_ = out.stats;
+  last_refusals_ = out.refusals;
+  return out;
+}
+
+std::vector<Tag> NodeBackend::Tags() const {
+  std::lock_guard lock(mutex_);
+  return tags_;
+}
+
+absl::StatusOr<int> NodeBackend::Join(const std::vector<std::string>& contacts,
+                                      std::chrono::milliseconds timeout) {
+  return parts_.node->Join(contacts, timeout);
+}
+
+absl::StatusOr<bool> NodeBackend::Leave(std::chrono::milliseconds timeout) {
+  const absl::Status status = parts_.node->Leave(timeout);
+  const bool unheard = absl::IsDeadlineExceeded(status);
+  if (!status.ok() && !unheard) return status;
+  parts_.on_left();
+  return !unheard;
+}
+
+absl::Status NodeBackend::Forget(std::string_view name) { return parts_.node->Forget(name); }
+
+absl::StatusOr<std::vector<Tag>> NodeBackend::ChangeTags(const std::vector<Tag>& set,
+                                                         const std::vector<std::string>& unset) {
+  std::lock_guard change(change_mutex_);
+  std::vector<Tag> tags = Tags();
+  const auto drop = [&](const std::string& key) {
+    std::erase_if(tags, [&](const Tag& tag) { return tag.key == key; });
+  };
+  for (const std::string& key : unset) drop(key);
+  for (const Tag& tag : set) {
+    drop(tag.key);
+    tags.push_back(tag);
+  }
+  std::sort(tags.begin(), tags.end());
+  SOTTO_RETURN_IF_ERROR(ApplyTags(tags));
+  return tags;
+}
+
+absl::StatusOr<ReloadSummary> NodeBackend::Reload() {
+  std::lock_guard change(change_mutex_);
+  NotifyReloading();
+  const absl::StatusOr<ReloadSummary> result = reloader_.Run();
+  NotifyReady();
+  // A log file that was moved aside is opened anew, whatever became of the rest.
+  if (const absl::Status status = parts_.log->Reopen(); !status.ok()) {
+    parts_.log->Write({LogLevel::kWarn,
+                       "log_not_reopened",
+                       {{"code", ErrorCode(status)}, {"message", std::string(status.message())}}});
+  }
+  LogReload(result);
+  return result;
+}
+
+void NodeBackend::LogReload(const absl::StatusOr<ReloadSummary>& result) {
+  if (!result.ok()) {
+    parts_.log->Write({LogLevel::kError,
+                       "reload_refused",
+                       {{"code", ErrorCode(result.status())},
+                        {"message", std::string(result.status().message())}}});
+    return;
+  }
+  LogRecord record{result->needs_restart.empty() ? LogLevel::kInfo : LogLevel::kWarn,
+                   "reloaded",
+                   {{"applied", absl::StrJoin(result->applied, ",")}}};
+  if (!result->needs_restart.empty()) {
+    record.fields.emplace_back("needs_restart", absl::StrJoin(result->needs_restart, ","));
+  }
+  parts_.log->Write(record);
+}
+
+void NodeBackend::Audit(std::string_view call, int64_t uid, int64_t pid,
+                        const absl::Status& outcome) {
+  LogRecord record{LogLevel::kInfo,
+                   "admin_call",
+                   {{"call", std::string(call)},
+                    {"uid", absl::StrCat(uid)},
+                    {"pid", absl::StrCat(pid)},
+                    {"result", outcome.ok() ? "ok" : "refused"}}};
+  if (!outcome.ok()) {
+    if (absl::IsPermissionDenied(outcome)) record.level = LogLevel::kWarn;
+    record.fields.emplace_back("code", ErrorCode(outcome));
+  }
+  parts_.log->Write(record);
+}
+
+absl::Status NodeBackend::ApplyTls(const TlsFiles& files) {
+  SOTTO_ASSIGN_OR_RETURN(std::vector<CertificateSummary> certificates,
+                         SummarizeCertificates(files, config_.node.cluster));
+  SOTTO_RETURN_IF_ERROR(parts_.node->ReloadTls(ToMaterial(files)));
+  std::lock_guard lock(mutex_);
+  certificates_ = std::move(certificates);
+  return absl::OkStatus();
+}
+
+absl::Status NodeBackend::ApplyTags(const std::vector<Tag>& tags) {
+  SOTTO_RETURN_IF_ERROR(parts_.node->SetTags(tags));
+  std::lock_guard lock(mutex_);
+  tags_ = tags;
+  return absl::OkStatus();
+}
+
+void NodeBackend::ApplyLogLevel(LogLevel level) { parts_.log->set_level(level); }
+
+}  // namespace sotto

@@ -1,0 +1,145 @@
+#include "cmd/sottod/startup.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "crypto/certificate.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/base/status_macros.h"
+#include "gossip/endpoint_text.h"
+#include "store/file_rules.h"
+#include "store/open_store.h"
+
+namespace sotto {
+namespace {
+
+absl::StatusOr<std::shared_ptr<NodeState>> OpenState(const Config& config, const LogSink& log) {
+  SOTTO_ASSIGN_OR_RETURN(
+      std::unique_ptr<NodeState> state,
+      NodeState::Open(config.node.state_dir, config.node.cluster, config.node.name));
+  if (!state->recovered().ok()) {
+    log({LogLevel::kWarn,
+         "state_recovered",
+         {{"code", ErrorCode(state->recovered())},
+          {"message", std::string(state->recovered().message())}}});
+  }
+  return std::shared_ptr<NodeState>(std::move(state));
+}
+
+CertificateSummary Summarize(std::string_view use, const Certificate& certificate) {
+  CertificateSummary out;
+  out.use = std::string(use);
+  const auto identity = certificate.Identity();
+  // The name that counts is the one in the URI; an authority has none.
+  out.subject = identity.ok() ? ToUri(*identity) : certificate.SubjectText();
+  out.issuer = certificate.IssuerText();
+  out.serial = certificate.SerialHex();
+  out.key = certificate.KeyText();
+  out.not_before_unix_s = certificate.not_before_unix_s();
+  out.not_after_unix_s = certificate.not_after_unix_s();
+  out.sha256 = certificate.sha256();
+  return out;
+}
+
+}  // namespace
+
+DaemonExit ExitCodeOf(const absl::Status& status) {
+  if (status.ok()) return kExitOk;
+  if (ErrorCode(status).ends_with("_IN_USE")) return kExitTryAgain;
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kResourceExhausted:
+      return kExitTryAgain;
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+      return kExitFailed;
+    default:
+      return kExitBadConfig;
+  }
+}
+
+TlsMaterial ToMaterial(const TlsFiles& files) {
+  return {files.ca_pem, files.cert_pem, files.key_pem, files.crl_pem};
+}
+
+absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log) {
+  RunningParts parts;
+  SOTTO_ASSIGN_OR_RETURN(parts.tls_files, ReadTlsFiles(config));
+  SOTTO_ASSIGN_OR_RETURN(parts.state, OpenState(config, log));
+
+  StoreOptions store_options;
+  store_options.create = config.store.create;
+  SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store,
+                         OpenSystemsTable(config.store.url, store_options));
+  parts.store = std::move(store);
+  parts.policy.may_create = MayMintKey(config);
+  parts.policy.allow_weak = config.encryption.allow_weak_key;
+  parts.policy.allow_hex_looking = config.encryption.allow_hex_looking_key;
+  SOTTO_ASSIGN_OR_RETURN(parts.key,
+                         LoadOrCreateClusterKey(*parts.store, config.node.cluster, parts.policy));
+  if (parts.key.created) {
+    log({LogLevel::kInfo,
+         "key_created",
+         {{"key", ToString(parts.key.key->id())},
+          {"row", parts.key.row},
+          {"store", parts.store->DisplayUrl()}}});
+  }
+  // Durable before anything is said under it (M2).
+  SOTTO_ASSIGN_OR_RETURN(parts.boot_number, parts.state->Bump());
+
+  NodeOptions options;
+  options.cluster = config.node.cluster;
+  options.name = config.node.name;
+  options.bind = config.gossip.bind;
+  options.advertise = config.gossip.advertise;
+  options.join = config.gossip.join;
+  options.tags = config.node.tags;
+  options.protocol = config.gossip.protocol;
+  options.tls = ToMaterial(parts.tls_files);
+  options.keys = {parts.key.key};
+  options.boot_number = parts.boot_number;
+  options.persist_boot = [state = parts.state](uint32_t boot) { return state->RaiseTo(boot); };
+  options.log = log;
+  SOTTO_ASSIGN_OR_RETURN(parts.node, Node::Start(std::move(options)));
+  return parts;
+}
+
+absl::StatusOr<std::vector<CertificateSummary>> SummarizeCertificates(const TlsFiles& files,
+                                                                      const std::string& cluster) {
+  std::vector<CertificateSummary> out;
+  SOTTO_ASSIGN_OR_RETURN(const CertificateRef own, Certificate::FromPem(files.cert_pem));
+  out.push_back(Summarize("node", *own));
+  SOTTO_ASSIGN_OR_RETURN(const TrustStoreRef trust,
+                         TrustStore::Create(files.ca_pem, files.crl_pem, cluster, 0));
+  for (const CertificateRef& authority : trust->authorities()) {
+    out.push_back(Summarize("ca", *authority));
+  }
+  return out;
+}
+
+std::vector<HealthNote> CheckAdvertised(const Config& config, const NodeView& view) {
+  std::vector<HealthNote> notes;
+  const bool has_outside_contact = std::any_of(
+      config.gossip.join.begin(), config.gossip.join.end(),
+      [&](const auto& contact) { return IsOutsideThisMachine(contact, config.gossip.bind); });
+  const bool has_outside_listener =
+      std::any_of(view.bound.begin(), view.bound.end(),
+                  [](const Endpoint& endpoint) { return !IsLoopback(endpoint); });
+  for (const Endpoint& endpoint : view.advertised) {
+    if (IsWildcard(endpoint) || IsUnroutable(endpoint)) {
+      notes.push_back({"BAD_ADVERTISE", NoteLevel::kRed,
+                       absl::StrCat("the advertised address ", ToString(endpoint),
+                                    " leads to no single machine; set gossip.advertise")});
+    } else if (IsLoopback(endpoint) && (has_outside_contact || has_outside_listener)) {
+      notes.push_back({"BAD_ADVERTISE", NoteLevel::kYellow,
+                       absl::StrCat("the advertised address ", ToString(endpoint),
+                                    " leads every other machine to itself; set gossip.advertise")});
+    }
+  }
+  return notes;
+}
+
+}  // namespace sotto

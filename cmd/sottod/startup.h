@@ -1,0 +1,61 @@
+// From a checked configuration to the parts that run: state, store, key, certificates, node.
+#ifndef SOTTO_CMD_SOTTOD_STARTUP_H_
+#define SOTTO_CMD_SOTTOD_STARTUP_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cmd/config/check_config.h"
+#include "cmd/config/config.h"
+#include "cmd/sottod/admin_backend.h"
+#include "gossip/log.h"
+#include "gossip/node.h"
+#include "store/cluster_key.h"
+#include "store/node_state.h"
+#include "store/systems_table.h"
+
+namespace sotto {
+
+// Exit codes of the daemon: part of its interface.
+enum DaemonExit : int {
+  kExitOk = 0,          // told to end, and said goodbye
+  kExitFailed = 1,      // a fault in the program, or ended before the goodbye was said
+  kExitUsage = 2,       // the command line
+  kExitTryAgain = 75,   // something is busy or away: a database, a port, a folder's lock
+  kExitBadConfig = 78,  // a start with the same settings would fail again
+};
+
+// The exit code of a start that failed with `status`.
+DaemonExit ExitCodeOf(const absl::Status& status);
+
+// The parts, in the order in which they are made; the last one goes first.
+struct RunningParts {
+  TlsFiles tls_files;  // what the node started with; taken over by the reloader
+  std::shared_ptr<NodeState> state;
+  std::shared_ptr<SystemsTable> store;
+  StoredKey key;
+  KeyPolicy policy;
+  uint32_t boot_number = 0;
+  std::unique_ptr<Node> node;
+};
+
+// Takes the state folder, reads the key, raises the boot number durably, and starts the node.
+// Blocks on disk and database. The error's code says what to mend.
+absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log);
+
+// Certificates as the API shows them: the node's own, then the authorities.
+absl::StatusOr<std::vector<CertificateSummary>> SummarizeCertificates(const TlsFiles& files,
+                                                                      const std::string& cluster);
+
+// What is odd about the addresses that others will be told; nothing when all is well.
+std::vector<HealthNote> CheckAdvertised(const Config& config, const NodeView& view);
+
+TlsMaterial ToMaterial(const TlsFiles& files);
+
+}  // namespace sotto
+
+#endif  // SOTTO_CMD_SOTTOD_STARTUP_H_

@@ -1,0 +1,13 @@
+// The release that `sottod --version`, `sotto version` and the API tell.
+#ifndef SOTTO_CMD_VERSION_H_
+#define SOTTO_CMD_VERSION_H_
+
+#include <string_view>
+
+namespace sotto {
+
+inline constexpr std::string_view kVersion = "0.1.0";
+
+}  // namespace sotto
+
+#endif  // SOTTO_CMD_VERSION_H_

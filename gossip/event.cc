@@ -1,0 +1,47 @@
+#include "gossip/event.h"
+
+namespace sotto {
+
+std::string_view ToString(EventKind kind) {
+  switch (kind) {
+    case EventKind::kJoined:
+      return "joined";
+    case EventKind::kReturned:
+      return "returned";
+    case EventKind::kSuspected:
+      return "suspected";
+    case EventKind::kRefuted:
+      return "refuted";
+    case EventKind::kDied:
+      return "died";
+    case EventKind::kLeft:
+      return "left";
+    case EventKind::kForgotten:
+      return "forgotten";
+    case EventKind::kUpdated:
+      return "updated";
+    case EventKind::kReaped:
+      return "reaped";
+    case EventKind::kAnnounced:
+      return "announced";
+    case EventKind::kAccused:
+      return "accused";
+    case EventKind::kIsolated:
+      return "isolated";
+    case EventKind::kMinority:
+      return "minority";
+    case EventKind::kReconnected:
+      return "reconnected";
+    case EventKind::kPaused:
+      return "paused";
+    case EventKind::kNameConflict:
+      return "name_conflict";
+    case EventKind::kKeyTrouble:
+      return "key_trouble";
+    case EventKind::kClockSuspect:
+      return "clock_suspect";
+  }
+  return "unknown";
+}
+
+}  // namespace sotto

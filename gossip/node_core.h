@@ -1,0 +1,215 @@
+// The shell of one node: everything that lives on its strand. The public face is node.h.
+//
+//   datagram -> FrameCodec::Open -> wire -> StatementCache -> Protocol -> actions
+//   actions  -> wire -> FrameCodec::Seal -> datagram, or a stream of sync_session.h, or an event
+//
+// Threads: created anywhere; every method but the constructor's runs on the strand, View()
+// excepted.
+#ifndef SOTTO_GOSSIP_NODE_CORE_H_
+#define SOTTO_GOSSIP_NODE_CORE_H_
+
+#include <array>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "crypto/certificate.h"
+#include "crypto/frame_codec.h"
+#include "crypto/tls_context.h"
+#include "gossip/node.h"
+#include "gossip/protocol.h"
+#include "gossip/statement_cache.h"
+#include "gossip/statement_codec.h"
+#include "gossip/sync_session.h"
+#include "gossip/udp_transport.h"
+#include "gossip/wire.h"
+
+namespace sotto {
+
+class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> {
+ public:
+  using Strand = boost::asio::strand<boost::asio::io_context::executor_type>;
+  using EventCallback = Node::EventCallback;
+
+  // Checks everything and binds; nothing is sent before Begin().
+  static absl::StatusOr<std::shared_ptr<NodeCore>> Create(NodeOptions options,
+                                                          boost::asio::io_context& io);
+  ~NodeCore() override;
+
+  void Begin();
+  void Stop();
+  const Strand& strand() const { return strand_; }
+
+  // From any thread.
+  std::shared_ptr<const NodeView> View() const;
+
+  // On the strand.
+  const NodeStats& CurrentStats();
+  std::vector<Refusal> Refusals() const { return {refusals_.begin(), refusals_.end()}; }
+  uint64_t AddWatcher(EventCallback callback);
+  void RemoveWatcher(uint64_t id);
+  // `done` is called once, on the strand.
+  void Join(const std::vector<std::string>& contacts, std::chrono::milliseconds timeout,
+            std::function<void(absl::StatusOr<int>)> done);
+  void Leave(std::chrono::milliseconds timeout, std::function<void(absl::Status)> done);
+  absl::Status Forget(std::string_view name);
+  absl::Status SetTags(std::vector<Tag> tags);
+  absl::Status ReloadTls(const TlsMaterial& tls);
+  absl::Status SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing);
+
+  // ---- SyncHost
+  // ------------------------------------------------------------------------------------
+  Instant Now() const override;
+  int64_t UnixSeconds() const override;
+  Protocol& protocol() override { return *protocol_; }
+  StatementCache& cache() override { return *cache_; }
+  const Keyring& keyring() const override { return keyring_; }
+  const ProcessIdentityRef& identity() const override { return identity_; }
+  TlsContextRef tls() const override { return tls_; }
+  uint32_t NextStreamSequence() override { return stream_sequences_.Next(); }
+  NodeStats& stats() override { return stats_; }
+  void Track(std::weak_ptr<StreamChannel> channel) override;
+  void Pump() override;
+  void Release(const std::vector<StatementRef>& statements) override;
+  void Log(LogLevel level, std::string event,
+           std::vector<std::pair<std::string, std::string>> fields) override;
+  void Refuse(const absl::Status& status, std::string peer) override;
+
+ private:
+  // What this node has heard of one boot id lately, for the verdict on our own keys (M7).
+  struct Heard {
+    Instant valid;
+    Instant key_drop;
+    bool any_key_drop = false;
+  };
+  // A certificate that a statement named and we lack.
+  struct Wanted {
+    Instant first;
+    Instant last;
+    int tries = 0;
+  };
+  struct DropLog {
+    Instant last;
+    bool any = false;
+    uint64_t since = 0;  // drops not yet logged
+  };
+  struct JoinWait {
+    std::vector<uint32_t> pending;  // contacts that have not answered yet
+    std::string failures;
+    int answered = 0;
+    std::function<void(absl::StatusOr<int>)> done;
+    std::shared_ptr<boost::asio::steady_timer> timer;
+  };
+
+  NodeCore(NodeOptions options, boost::asio::io_context& io);
+  absl::Status Prepare();
+  absl::Status PrepareAddresses();
+  absl::Status PrepareTls();
+
+  void HandleDatagram(const Endpoint& from, std::span<const uint8_t> datagram);
+  void HandleHelloFrame(const Endpoint& from, std::span<const uint8_t> plaintext);
+  void HandlePacketFrame(const Endpoint& from, const StatementRef& sender,
+                         std::span<const uint8_t> plaintext);
+  void AnswerWants(const StatementRef& sender, const std::vector<Hash256>& wants);
+  void AskForCertificates(const StatementRef& sender, const std::vector<Hash256>& hashes);
+  void CountDrop(DropReason reason, const Endpoint& from, KeyId key_id);
+
+  void Perform(const SendPacket& action);
+  void Perform(const SignStatement& action);
+  void Perform(const PersistBoot& action);
+  void Perform(const StartSync& action);
+  void Perform(const SendStreamPing& action);
+  void Perform(const EmitEvent& action);
+  void Perform(const LeaveFinished& action);
+
+  // False if it could not be sealed or the kernel refused it.
+  bool SendPlain(const StatementRef& to, std::string_view plaintext, bool hello);
+  const Endpoint* Reachable(const Statement& alive) const;
+  StreamTarget TargetOf(const Statement& alive) const;
+  boost::asio::awaitable<absl::StatusOr<StreamTarget>> ResolveContact(uint32_t index);
+  boost::asio::awaitable<void> DriveSync(StartSync action);
+  boost::asio::awaitable<void> Accept(size_t acceptor);
+
+  void ArmTimer();
+  void Housekeep();
+  void CheckClocks();
+  void CheckKeys();
+  void Reboot(std::string_view why);
+  void PublishView();
+  void FinishJoins(uint32_t contact, const absl::Status& status);
+  StatementContext SigningContext() const;
+
+  NodeOptions options_;
+  boost::asio::io_context& io_;
+  Strand strand_;
+  boost::asio::any_io_executor executor_;  // the strand, for Asio's objects
+
+  Keyring keyring_;
+  ProcessIdentityRef identity_;
+  TrustStoreRef trust_;
+  CredentialsRef credentials_;
+  TlsContextRef tls_;
+  std::unique_ptr<UdpTransport> transport_;
+  std::unique_ptr<StatementCache> cache_;
+  std::unique_ptr<Protocol> protocol_;
+  std::unique_ptr<FrameCodec> codec_;
+  StreamSequences stream_sequences_;
+  std::shared_ptr<StreamAdmission> admission_ = std::make_shared<StreamAdmission>();
+  FramePeer lookup_result_;
+  std::vector<Endpoint> advertised_;
+  std::vector<std::string> contacts_;
+
+  boost::asio::steady_timer timer_;
+  boost::asio::steady_timer housekeeping_;
+  std::unique_ptr<boost::asio::thread_pool> disk_;  // persist_boot runs here
+  bool begun_ = false;
+  bool stopped_ = false;
+  bool pumping_ = false;
+  bool pump_again_ = false;
+  bool view_dirty_ = true;
+  int64_t clock_gap_ns_ = 0;  // realtime less monotonic, at the last look
+  int64_t pid_ = 0;
+  int housekeeping_turns_ = 0;
+  uint64_t trust_generation_ = 1;
+
+  NodeStats stats_;
+  std::map<std::string, uint64_t> refusal_counts_;
+  std::deque<Refusal> refusals_;
+  std::map<BootId, Heard> heard_;
+  std::map<Hash256, Wanted> wanted_;
+  std::array<DropLog, kDropReasons> drop_logs_;
+  std::list<std::weak_ptr<StreamChannel>> streams_;
+  std::list<std::shared_ptr<JoinWait>> joins_;
+  std::vector<std::function<void(absl::Status)>> leaves_;
+  std::map<uint64_t, EventCallback> watchers_;
+  uint64_t next_watcher_ = 1;
+  uint64_t view_sequence_ = 0;
+
+  std::array<uint8_t, kDatagramBytesMax + 1> plain_buffer_;
+  std::array<uint8_t, kDatagramBytesMax> seal_buffer_;
+
+  // The one lock of a node: View() is called from any thread. See docs/decisions.
+  mutable std::mutex view_mutex_;
+  std::shared_ptr<const NodeView> view_;
+};
+
+}  // namespace sotto
+
+#endif  // SOTTO_GOSSIP_NODE_CORE_H_

@@ -1,0 +1,223 @@
+// What the core asks for beyond datagrams: signatures, streams, the disk, events; and accepting
+// streams.
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/node_core.h"
+
+namespace sotto {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using asio::redirect_error;
+using asio::use_awaitable;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+// ---- actions
+// ----------------------------------------------------------------------------------------
+
+void NodeCore::Pump() {
+  if (stopped_) return;
+  if (pumping_) {
+    pump_again_ = true;  // an action's answer; the outer call goes on with it
+    return;
+  }
+  pumping_ = true;
+  const auto self = shared_from_this();
+  do {
+    pump_again_ = false;
+    for (std::vector<Action> actions = protocol_->TakeActions(); !actions.empty() && !stopped_;
+         actions = protocol_->TakeActions()) {
+      for (const Action& action : actions) {
+        std::visit([this](const auto& a) { Perform(a); }, action);
+        if (stopped_) break;
+      }
+    }
+  } while (pump_again_ && !stopped_);
+  pumping_ = false;
+  if (!stopped_) ArmTimer();
+}
+
+StatementContext NodeCore::SigningContext() const {
+  StatementContext context;
+  context.cluster = options_.cluster;
+  context.name = options_.name;
+  context.identity = identity_;
+  context.addresses = advertised_;
+  context.credentials = credentials_;
+  return context;
+}
+
+void NodeCore::Perform(const SignStatement& action) {
+  const absl::StatusOr<StatementRef> statement = SignDraft(action.draft, SigningContext());
+  if (!statement.ok()) {
+    Log(LogLevel::kError, "sign_failed", {{"error", Describe(statement.status())}});
+    return;
+  }
+  cache_->AddOwn(*statement);
+  protocol_->HandleSigned(Now(), *statement);
+}
+
+void NodeCore::Perform(const PersistBoot& action) {
+  const uint32_t number = action.boot_number;
+  if (!options_.persist_boot) {
+    protocol_->HandleBootPersisted(Now(), number);
+    return;
+  }
+  if (!disk_) disk_ = std::make_unique<asio::thread_pool>(1);
+  asio::post(*disk_, [weak = weak_from_this(), persist = options_.persist_boot, number,
+                      executor = executor_] {
+    absl::Status status = persist(number);
+    asio::post(executor, [weak, number, status = std::move(status)] {
+      const auto self = weak.lock();
+      if (!self || self->stopped_) return;
+      if (status.ok()) {
+        self->protocol_->HandleBootPersisted(self->Now(), number);
+      } else {
+        self->Log(LogLevel::kError, "boot_number_not_written", {{"error", Describe(status)}});
+        self->protocol_->HandleBootPersistFailed(self->Now(), number);
+      }
+      self->Pump();
+    });
+  });
+}
+
+StreamTarget NodeCore::TargetOf(const Statement& alive) const {
+  StreamTarget target;
+  target.expected_name = alive.subject;
+  target.text = alive.subject;
+  for (const Endpoint& endpoint : alive.alive->addresses) {
+    if (transport_->CanReach(endpoint)) target.endpoints.push_back(ToTcp(endpoint));
+  }
+  for (const bool v4 : {true, false}) target.sources.push_back(transport_->StreamSource(v4));
+  return target;
+}
+
+awaitable<absl::StatusOr<StreamTarget>> NodeCore::ResolveContact(uint32_t index) {
+  const auto self = shared_from_this();
+  const std::string contact = contacts_[index];
+  StreamTarget target;
+  target.text = contact;
+  for (const bool v4 : {true, false}) target.sources.push_back(transport_->StreamSource(v4));
+  const absl::StatusOr<HostPort> parts = SplitHostPort(contact);
+  if (!parts.ok()) co_return parts.status();
+  tcp::resolver resolver(executor_);
+  error_code ec;
+  const auto found = co_await resolver.async_resolve(parts->host, absl::StrCat(parts->port),
+                                                     redirect_error(use_awaitable, ec));
+  if (ec) {
+    co_return CodedError(absl::StatusCode::kUnavailable, "CONTACT_NOT_RESOLVED",
+                         absl::StrCat("cannot resolve contact ", contact, ": ", ec.message()));
+  }
+  for (const auto& entry : found) {
+    if (transport_->CanReach(FromAsio(entry.endpoint().address(), entry.endpoint().port()))) {
+      target.endpoints.push_back(entry.endpoint());
+    }
+  }
+  co_return target;
+}
+
+awaitable<void> NodeCore::DriveSync(StartSync action) {
+  const auto self = shared_from_this();
+  StreamTarget target;
+  SyncResult result;
+  const auto* contact = std::get_if<ContactId>(&action.target);
+  bool dial = true;
+  if (contact != nullptr) {
+    absl::StatusOr<StreamTarget> resolved = co_await ResolveContact(contact->index);
+    if (resolved.ok()) {
+      target = *std::move(resolved);
+    } else {
+      result.status = resolved.status();
+      dial = false;
+      Log(LogLevel::kWarn, "contact_failed", {{"error", Describe(result.status)}});
+    }
+  } else {
+    target = TargetOf(*std::get<StatementRef>(action.target));
+  }
+  if (dial && !stopped_) result = co_await RunSync(self, executor_, target, action.reason);
+  if (stopped_) co_return;
+  protocol_->HandleSyncFinished(Now(), action.id, result.outcome,
+                                result.answered ? &result.peer : nullptr);
+  Pump();
+  if (contact != nullptr) {
+    const bool good =
+        result.outcome == SyncOutcome::kEqual || result.outcome == SyncOutcome::kMerged;
+    FinishJoins(contact->index, good ? absl::OkStatus() : result.status);
+  }
+}
+
+void NodeCore::Perform(const StartSync& action) {
+  asio::co_spawn(executor_, DriveSync(action), asio::detached);
+}
+
+void NodeCore::Perform(const SendStreamPing& action) {
+  const uint64_t nonce = action.nonce;
+  asio::co_spawn(executor_,
+                 RunStreamPing(shared_from_this(), executor_, TargetOf(*action.to), nonce),
+                 [weak = weak_from_this(), nonce](const std::exception_ptr& error, bool answered) {
+                   const auto self = weak.lock();
+                   if (error || !answered || !self || self->stopped_) return;
+                   self->protocol_->HandleStreamAck(self->Now(), nonce);
+                   self->Pump();
+                 });
+}
+
+void NodeCore::Perform(const EmitEvent& action) {
+  view_dirty_ = true;
+  if (watchers_.empty()) return;
+  PublishView();
+  const std::shared_ptr<const NodeView> view = View();
+  const auto watchers = watchers_;  // a callback may remove itself, or add others
+  for (const auto& [id, callback] : watchers) {
+    if (watchers_.count(id) > 0) callback(action.event, view);
+  }
+}
+
+void NodeCore::Perform(const LeaveFinished&) {
+  for (auto& done : std::exchange(leaves_, {})) done(absl::OkStatus());
+}
+
+awaitable<void> NodeCore::Accept(size_t index) {
+  const auto self = shared_from_this();
+  asio::steady_timer pause(executor_);
+  std::chrono::milliseconds backoff{5};
+  while (!stopped_) {
+    error_code ec;
+    tcp::socket socket = co_await transport_->acceptors()[index].async_accept(
+        executor_, redirect_error(use_awaitable, ec));
+    if (stopped_ || ec == asio::error::operation_aborted) co_return;
+    if (ec) {
+      // Out of descriptors, most likely: waiting is all that helps, and the listen queue holds.
+      Log(LogLevel::kWarn, "accept_failed", {{"error", ec.message()}});
+      pause.expires_after(backoff);
+      backoff = std::min(backoff * 2, std::chrono::milliseconds(1'000));
+      co_await pause.async_wait(redirect_error(use_awaitable, ec));
+      continue;
+    }
+    backoff = std::chrono::milliseconds(5);
+    const auto remote = socket.remote_endpoint(ec);
+    if (ec) continue;  // gone again already
+    auto place = std::make_shared<StreamAdmission::Place>(
+        admission_->AdmitAddress(remote.address().to_string()));
+    if (!*place) {
+      Refuse(CodedError(absl::StatusCode::kResourceExhausted, "STREAMS_EXHAUSTED",
+                        "too many connections that have shown no certificate yet"),
+             remote.address().to_string());
+      continue;
+    }
+    asio::co_spawn(executor_, ServeStream(self, std::move(socket), admission_, place),
+                   asio::detached);
+  }
+}
+
+}  // namespace sotto

@@ -1,0 +1,234 @@
+// Datagrams of a node: in through codec, wire and statements, and out again.
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <span>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/node_core.h"
+
+namespace sotto {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr size_t kWantedMax = 1'024;
+constexpr Duration kWantAgain = Duration::Millis(500);
+constexpr int kWantByDatagramMax = 2;  // then over a stream
+constexpr Duration kDropLogEvery = Duration::Seconds(1);
+
+std::span<const uint8_t> AsBytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+// ---- datagrams in
+// -----------------------------------------------------------------------------------
+
+void NodeCore::HandleDatagram(const Endpoint& from, std::span<const uint8_t> datagram) {
+  if (stopped_) return;
+  stats_.udp_bytes_received += datagram.size();
+  const Instant now = Now();
+  const OpenedFrame frame = codec_->Open(now, datagram, plain_buffer_);
+  if (frame.drop != DropReason::kNone) {
+    CountDrop(frame.drop, from, frame.key_id);
+    const bool key_reason =
+        frame.drop == DropReason::kUnknownKey || frame.drop == DropReason::kBadTag;
+    if (key_reason && frame.known_boot) {
+      Heard& heard = heard_[frame.boot_id];
+      heard.key_drop = now;
+      heard.any_key_drop = true;
+    }
+    return;
+  }
+  if (frame.kind == FrameKind::kHello) {
+    ++stats_.hellos_received;
+    HandleHelloFrame(from, frame.plaintext);
+  } else {
+    ++stats_.frames_received;
+    const StatementRef sender = protocol_->FindBoot(frame.boot_id);
+    if (!sender) return CountDrop(DropReason::kUnknownBoot, from, frame.key_id);
+    heard_[frame.boot_id].valid = now;
+    HandlePacketFrame(from, sender, frame.plaintext);
+  }
+  Pump();
+}
+
+void NodeCore::HandleHelloFrame(const Endpoint& from, std::span<const uint8_t> plaintext) {
+  WireHello hello;
+  const DropReason reason = DecodeHello(plaintext, &hello);
+  if (reason != DropReason::kNone) return CountDrop(reason, from, KeyId{});
+  if (!hello.certificate.empty()) {
+    const auto released = cache_->AddCertificate(hello.certificate, UnixSeconds());
+    if (!released.ok()) {
+      Refuse(released.status(), ToString(from));
+      return CountDrop(DropReason::kUnknownCertificate, from, KeyId{});
+    }
+    Release(*released);
+  }
+  const StatementResult result = cache_->Resolve(hello.alive, UnixSeconds());
+  if (const auto* verified = std::get_if<StatementVerified>(&result)) {
+    // A hello carries its sender's own Alive and nothing else.
+    if (verified->statement->kind != StatementKind::kAlive) {
+      return CountDrop(DropReason::kSemantic, from, KeyId{});
+    }
+    protocol_->HandleStatement(Now(), verified->statement);
+  } else if (const auto* dropped = std::get_if<StatementDropped>(&result)) {
+    if (!dropped->why.ok()) Refuse(dropped->why, ToString(from));
+    CountDrop(dropped->reason, from, KeyId{});
+  }
+}
+
+void NodeCore::HandlePacketFrame(const Endpoint& from, const StatementRef& sender,
+                                 std::span<const uint8_t> plaintext) {
+  WirePacket wire;
+  const DropReason reason = DecodePacket(plaintext, &wire);
+  if (reason != DropReason::kNone) return CountDrop(reason, from, KeyId{});
+  for (const std::string& der : wire.certificates) {
+    const auto released = cache_->AddCertificate(der, UnixSeconds());
+    if (released.ok()) {
+      Release(*released);
+    } else {
+      Refuse(released.status(), sender->subject);
+      CountDrop(DropReason::kUnknownCertificate, from, KeyId{});
+    }
+  }
+  Packet packet;
+  packet.messages = std::move(wire.messages);
+  std::vector<Hash256> missing;
+  for (const std::string& bytes : wire.statements) {
+    StatementResult result = cache_->Resolve(bytes, UnixSeconds());
+    if (auto* verified = std::get_if<StatementVerified>(&result)) {
+      packet.statements.push_back(std::move(verified->statement));
+    } else if (const auto* needs = std::get_if<StatementNeedsCertificate>(&result)) {
+      missing.push_back(needs->certificate);
+    } else {
+      const auto& dropped = std::get<StatementDropped>(result);
+      if (!dropped.why.ok()) Refuse(dropped.why, sender->subject);
+      CountDrop(dropped.reason, from, KeyId{});
+    }
+  }
+  protocol_->HandlePacket(Now(), Source{sender->subject, sender->alive->boot_id}, packet);
+  if (!wire.want_certificates.empty()) AnswerWants(sender, wire.want_certificates);
+  if (!missing.empty()) AskForCertificates(sender, missing);
+}
+
+void NodeCore::AnswerWants(const StatementRef& sender, const std::vector<Hash256>& wants) {
+  for (const Hash256& hash : wants) {
+    const CertificateRef certificate = cache_->FindCertificate(hash);
+    if (!certificate) continue;
+    // One that fits no datagram is fetched over a stream by who wants it.
+    if (CertificateWireSizeMax(certificate->der().size()) > options_.protocol.packet_bytes_max) {
+      continue;
+    }
+    const std::string ders[] = {certificate->der()};
+    SendPlain(sender, EncodePacket(Packet{}, {}, ders), false);
+  }
+}
+
+void NodeCore::AskForCertificates(const StatementRef& sender, const std::vector<Hash256>& hashes) {
+  const Instant now = Now();
+  std::vector<Hash256> by_datagram;
+  std::vector<Hash256> by_stream;
+  for (const Hash256& hash : hashes) {
+    auto it = wanted_.find(hash);
+    if (it == wanted_.end()) {
+      if (wanted_.size() >= kWantedMax) continue;
+      it = wanted_.emplace(hash, Wanted{now, now, 0}).first;
+    } else if (now - it->second.last < kWantAgain) {
+      continue;
+    }
+    it->second.last = now;
+    if (it->second.tries++ < kWantByDatagramMax) {
+      if (by_datagram.size() < kPacketWantsMax) by_datagram.push_back(hash);
+    } else {
+      by_stream.push_back(hash);
+    }
+  }
+  if (!by_datagram.empty()) SendPlain(sender, EncodePacket(Packet{}, by_datagram), false);
+  if (!by_stream.empty()) {
+    asio::co_spawn(executor_,
+                   RunCertificateFetch(shared_from_this(), executor_, TargetOf(*sender), by_stream),
+                   asio::detached);
+  }
+}
+
+void NodeCore::CountDrop(DropReason reason, const Endpoint& from, KeyId key_id) {
+  ++stats_.drops[static_cast<size_t>(reason)];
+  DropLog& log = drop_logs_[static_cast<size_t>(reason)];
+  ++log.since;
+  const Instant now = Now();
+  if (log.any && now - log.last < kDropLogEvery) return;
+  std::vector<std::pair<std::string, std::string>> fields = {
+      {"peer", ToString(from)}, {"reason", std::string(ToString(reason))}};
+  if (reason == DropReason::kUnknownKey) {
+    fields.emplace_back("key", ToString(key_id));
+    fields.emplace_back(
+        "held", absl::StrJoin(keyring_.keys(), ",", [](std::string* out, const ClusterKeyRef& key) {
+          out->append(ToString(key->id()));
+        }));
+  }
+  fields.emplace_back("count", absl::StrCat(log.since));
+  // Frames for a former life, and of senders whose hello is still under way, are everyday.
+  const bool everyday = reason == DropReason::kUnknownBoot || reason == DropReason::kSessionOld ||
+                        reason == DropReason::kReplayDuplicate;
+  Log(everyday ? LogLevel::kDebug : LogLevel::kWarn, "frame_rejected", std::move(fields));
+  log.any = true;
+  log.last = now;
+  log.since = 0;
+}
+
+// ---- datagrams out ------------------------------------------------------------------------------
+
+const Endpoint* NodeCore::Reachable(const Statement& alive) const {
+  for (const Endpoint& endpoint : alive.alive->addresses) {
+    if (transport_->CanReach(endpoint)) return &endpoint;
+  }
+  return nullptr;
+}
+
+bool NodeCore::SendPlain(const StatementRef& to, std::string_view plaintext, bool hello) {
+  const Endpoint* endpoint = Reachable(*to);
+  if (endpoint == nullptr) {
+    ++stats_.send_errors;
+    return false;
+  }
+  if (getpid() != pid_) Reboot("fork");
+  const Instant now = Now();
+  const FramePeer peer{to->alive->boot_id, to->alive->x25519_public};
+  const absl::StatusOr<size_t> size =
+      hello ? codec_->SealHello(now, peer.boot_id, AsBytes(plaintext), seal_buffer_)
+            : codec_->Seal(now, peer, AsBytes(plaintext), seal_buffer_);
+  if (!size.ok()) {
+    Log(LogLevel::kError, "seal_failed",
+        {{"peer", to->subject}, {"error", std::string(size.status().message())}});
+    return false;
+  }
+  ++(hello ? stats_.hellos_sent : stats_.frames_sent);
+  stats_.udp_bytes_sent += *size;
+  if (transport_->Send(*endpoint, std::span<const uint8_t>(seal_buffer_.data(), *size))) {
+    return true;
+  }
+  ++stats_.send_errors;
+  return false;
+}
+
+void NodeCore::Perform(const SendPacket& action) {
+  if (action.hello && protocol_->own_alive()) {
+    SendPlain(action.to,
+              EncodeHello(protocol_->own_alive()->bytes, credentials_->certificate()->der(),
+                          options_.protocol.packet_bytes_max),
+              true);
+  }
+  if (action.packet.messages.empty() && action.packet.statements.empty()) return;
+  SendPlain(action.to, EncodePacket(action.packet), false);
+}
+
+}  // namespace sotto

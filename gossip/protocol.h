@@ -1,0 +1,182 @@
+// One node's membership protocol as a state machine: SWIM with suspicion, signed statements and
+// Lifeguard's local health. No clock, socket, lock, log, thread or global.
+//
+// Drive it: call a Handle*() or a command with the present instant, then TakeActions() and carry
+// them out in order (some are answered by further Handle*() calls; loop until none is left), then
+// arm one timer for NextDeadline() and call HandleTimeout() when it fires. `now` never goes back
+// (checked). A late HandleTimeout is safe and is noticed (M7); an early one does nothing. The same
+// options, seed and inputs give the same actions on every machine.
+//
+// Ownership: values in, values out; statements are shared and const.
+// Threads: none; one strand owns it.
+// Errors: input that makes no sense is ignored and counted, never fatal; only the driver's own
+// broken promises (time going back, a SyncId it never gave) are CHECKed.
+#ifndef SOTTO_GOSSIP_PROTOCOL_H_
+#define SOTTO_GOSSIP_PROTOCOL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gossip/action.h"
+#include "gossip/event.h"
+#include "gossip/member.h"
+#include "gossip/messages.h"
+#include "gossip/options.h"
+#include "gossip/set_hash.h"
+#include "gossip/statement.h"
+#include "gossip/time.h"
+
+namespace sotto {
+
+// Who this process is. Set once; a new boot id makes a new Identity (Rebooted).
+struct SelfIdentity {
+  std::string cluster;
+  std::string name;
+  BootId boot_id;
+  uint32_t boot_number = 1;  // persisted by the driver before it hands it in; at least 1
+  std::vector<Tag> tags;
+  std::vector<Endpoint> addresses;  // what our Alive will say; tells a twin from a former life
+};
+
+// Where an input came from: the authenticated name and boot id of the frame's or stream's other
+// end.
+struct Source {
+  std::string name;
+  BootId boot_id;
+};
+
+enum class SyncOutcome : uint8_t {
+  kEqual,        // the set hashes agreed
+  kMerged,       // tables passed in both directions
+  kUnreachable,  // no connection, no handshake, or cut short
+  kRefused,      // an authenticated answer of no: certificate, key, version
+  kBusy,         // "try again in …"
+  kSelf,         // the address leads back to this very process
+};
+
+// What one end of a sync calls by which name, so that the other can send what it lacks (M5).
+struct SyncTable {
+  std::vector<StatementRef> statements;  // O and accusations of the alive and suspect
+  std::vector<std::string> dead_names;   // called dead here, bounded; the other may know better
+};
+
+struct ProtocolCounters {
+  uint64_t probes = 0;
+  uint64_t probes_failed = 0;
+  uint64_t probes_voided = 0;
+  uint64_t indirect_asked = 0;
+  uint64_t refutations = 0;
+  uint64_t accusations_ignored = 0;  // rate limit, or a signer whose last 8 were all refuted
+  uint64_t syncs_started = 0;
+  uint64_t ignored = 0;  // input without sense or out of place
+};
+
+// How this node stands.
+struct Standing {
+  bool announced = false;  // our Alive is out
+  bool isolated = false;   // nobody heard for two probe rounds
+  bool minority = false;   // less than half of the known members are alive here
+  bool name_conflict = false;
+  bool leaving = false;
+  bool left = false;
+  int health_score = 0;  // 0 is healthy
+  size_t broadcasts_queued = 0;
+};
+
+// How far the others' tables agree with ours, by the set hashes of their last acks.
+struct ViewAgreement {
+  size_t agree = 0;  // living members whose last ack had our hash
+  size_t known = 0;  // living members that have acked at all
+};
+
+class Protocol {
+ public:
+  // `options` must validate. `contacts` is how many contacts the driver holds; more can be added.
+  Protocol(const ProtocolOptions& options, SelfIdentity self, uint32_t contacts, uint64_t seed,
+           Instant now);
+  ~Protocol();
+  Protocol(Protocol&&) noexcept;
+  Protocol& operator=(Protocol&&) noexcept;
+
+  // ---- the driver's inputs
+  // ------------------------------------------------------------------------ Begins. With contacts,
+  // asks each for its table before it announces (M9); without, announces.
+  void Start(Instant now);
+  void HandleTimeout(Instant now);
+  // A datagram that opened, from a member whose boot id is known; its statements are verified.
+  void HandlePacket(Instant now, const Source& from, const Packet& packet);
+  // A verified statement by itself: a hello's, or one whose certificate has come late.
+  void HandleStatement(Instant now, const StatementRef& statement);
+  // The answers to actions.
+  void HandleSigned(Instant now, const StatementRef& statement);
+  void HandleBootPersisted(Instant now, uint32_t boot_number);
+  void HandleBootPersistFailed(Instant now, uint32_t boot_number);
+  void HandleStreamAck(Instant now, uint64_t nonce);
+  void HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer);
+  // Frames of known members were dropped for a key reason since the last call.
+  void HandleKeyTrouble(Instant now);
+  // The wall clock, about once a minute: only certificates' ends are held against it.
+  void HandleWallClock(Instant now, int64_t unix_s);
+  // These certificates are refused from now on (a new CA bundle or revocation list): members whose
+  // present statement names one no longer count as alive, and their datagrams are no longer opened,
+  // until they say something under another.
+  void HandleUntrusted(Instant now, std::span<const Hash256> certificates);
+  // The process took a new boot id (fork, clock jump, clone) and tells by a new Alive.
+  void HandleRebooted(Instant now, const BootId& boot_id);
+
+  // ---- state sync, both ends
+  // ---------------------------------------------------------------------- The whole mergeable
+  // state that is told unasked: the alive and suspect, our own Alive only once announced.
+  SyncTable MakeSyncTable() const;
+  // Merges what the other end told. True if anything changed here.
+  bool HandleSyncTable(Instant now, const Source& from, const SyncTable& table);
+  // Tombstones that the other end lacks, given the names it calls alive or dead.
+  std::vector<StatementRef> TombstonesFor(const SyncTable& other) const;
+  SetHash set_hash() const;
+
+  // ---- commands
+  // ----------------------------------------------------------------------------------- Adds a
+  // contact; it is tried at once. The index is the driver's for the name it resolves.
+  void AddContact(Instant now, ContactId contact);
+  // Says goodbye, and emits LeaveFinished when it has been heard.
+  void Leave(Instant now);
+  // Replaces our tags; sorted by key, at most kTagsBytesMax (the driver has checked).
+  void SetTags(Instant now, std::vector<Tag> tags);
+  // Has our Alive signed anew under a higher counter: new certificate, addresses or versions.
+  void Reannounce(Instant now, std::vector<Endpoint> addresses);
+  // False if the name is unknown or our own.
+  bool Forget(Instant now, std::string_view name);
+
+  // ---- outputs
+  // ------------------------------------------------------------------------------------
+  std::vector<Action> TakeActions();
+  Instant NextDeadline() const;
+
+  // ---- views
+  // -------------------------------------------------------------------------------------- Sorted
+  // by name. Without `all`, only what is still shown.
+  std::vector<MemberInfo> Members(bool all = false) const;
+  std::optional<MemberInfo> Find(std::string_view name) const;
+  // The Alive of the process with this boot id, if it is the one its member runs now (or null). The
+  // frame codec's question for each new session.
+  StatementRef FindBoot(const BootId& boot_id) const;
+  const Standing& standing() const;
+  ViewAgreement view_agreement() const;
+  const ProtocolCounters& counters() const;
+  Incarnation incarnation() const;
+  const StatementRef& own_alive() const;  // null until signed
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sotto
+
+#endif  // SOTTO_GOSSIP_PROTOCOL_H_

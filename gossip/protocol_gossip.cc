@@ -1,0 +1,181 @@
+// Packets: what rides on each, to whom broadcasts go, and telling the accused (design W9, M11).
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "gossip/protocol_impl.h"
+
+namespace sotto {
+namespace {
+
+constexpr Duration kHelloEvery = Duration::Seconds(1);
+constexpr size_t kStatementsPerPacket = 32;
+constexpr size_t kEntriesPerTick = 4'096;
+
+}  // namespace
+
+// ---- the queue and its tick
+// -------------------------------------------------------------------------
+
+void Protocol::Impl::Broadcast(BroadcastClass broadcast_class, const StatementRef& statement) {
+  if (!IsActive()) return;
+  // What no packet holds goes over streams: a hash sync finds it missing.
+  if (kPacketOverheadBytes + WireSizeMax(*statement) > options_.packet_bytes_max) return;
+  broadcasts_.Push(broadcast_class, statement);
+  ArmGossip();
+}
+
+// The first news after a quiet interval goes out at once; what follows waits for the tick.
+void Protocol::Impl::ArmGossip() {
+  if (broadcasts_.empty() || timers_.IsArmed({TimerKind::kGossip, 0})) return;
+  if (living_.empty() && recently_dead_.empty()) return;
+  Arm(TimerKind::kGossip, gossip_after_);
+}
+
+void Protocol::Impl::OnGossipTick() {
+  gossip_after_ = now_ + options_.gossip_interval;
+  while (!recently_dead_.empty() && recently_dead_.front().first + options_.gossip_to_dead < now_) {
+    recently_dead_.pop_front();
+  }
+  if (!IsActive()) return;
+  const auto share =
+      static_cast<size_t>(options_.gossip_bytes_per_s * options_.gossip_interval.millis() / 1'000 /
+                          options_.gossip_fanout);
+  const size_t bytes = std::max(share, options_.packet_bytes_max);
+  for (MemberEntry* member : PickLiving(static_cast<size_t>(options_.gossip_fanout), nullptr)) {
+    GossipTo(*member, bytes, true);
+  }
+  // One that seems dead is told too, at nobody's expense: it may be able to answer.
+  if (!recently_dead_.empty()) {
+    const auto at = gossip_rng_.Below(recently_dead_.size());
+    MemberEntry* member = ByNumber(recently_dead_[at].second);
+    if (member && member->IsCondemned()) GossipTo(*member, options_.packet_bytes_max, false);
+  }
+  if (own_leave_ && !broadcasts_.Holds(*own_leave_)) FinishLeave();
+  ArmGossip();
+}
+
+void Protocol::Impl::GossipTo(MemberEntry& member, size_t bytes, bool count) {
+  Packet packet;
+  size_t used = kPacketOverheadBytes;
+  const StatementRef accusation = AccusationAbout(member);
+  if (accusation) {
+    used += WireSizeMax(*accusation);
+    packet.statements.push_back(accusation);
+  }
+  const size_t room = bytes - std::min(bytes, used);
+  std::vector<StatementRef> taken = broadcasts_.Take({.bytes = room,
+                                                      .entries_max = kEntriesPerTick,
+                                                      .transmit_limit = TransmitLimit(),
+                                                      .to = member.name,
+                                                      .except = accusation.get(),
+                                                      .count = count});
+  if (taken.empty()) return;
+  for (StatementRef& statement : taken) {
+    const size_t size = WireSizeMax(*statement);
+    const bool full =
+        used + size > options_.packet_bytes_max || packet.statements.size() >= kStatementsPerPacket;
+    if (full) {
+      Send(member, std::exchange(packet, {}));
+      used = kPacketOverheadBytes;
+    }
+    used += size;
+    packet.statements.push_back(std::move(statement));
+  }
+  Send(member, std::move(packet));
+}
+
+std::vector<MemberEntry*> Protocol::Impl::PickLiving(size_t count, const MemberEntry* except) {
+  std::vector<MemberEntry*> pool;
+  const size_t available = living_.size() - (except && except->IsLiving() ? 1 : 0);
+  count = std::min(count, available);
+  if (count * 2 >= available) {
+    for (MemberEntry* member : living_) {
+      if (member != except) pool.push_back(member);
+    }
+    gossip_rng_.Shuffle(std::span<MemberEntry*>(pool));
+    pool.resize(count);
+    return pool;
+  }
+  // Few of many: draw until they differ.
+  while (pool.size() < count) {
+    MemberEntry* member = living_[gossip_rng_.Below(living_.size())];
+    const bool taken = std::find(pool.begin(), pool.end(), member) != pool.end();
+    if (member != except && !taken) pool.push_back(member);
+  }
+  return pool;
+}
+
+// ---- packets
+// ----------------------------------------------------------------------------------------
+
+// Messages go out at once; an accusation of the receiver and as many broadcasts as fit ride along.
+void Protocol::Impl::SendMessages(MemberEntry& member, std::vector<Message> messages) {
+  if (!IsActive() || !member.alive) return;
+  Packet packet;
+  size_t used = kPacketOverheadBytes;
+  for (const Message& message : messages) used += WireSizeMax(message);
+  packet.messages = std::move(messages);
+  const StatementRef accusation = AccusationAbout(member);
+  if (accusation && used + WireSizeMax(*accusation) <= options_.packet_bytes_max) {
+    used += WireSizeMax(*accusation);
+    packet.statements.push_back(accusation);
+    member.tell_after = now_ + options_.probe_interval / 2;
+  }
+  const size_t room = options_.packet_bytes_max - std::min(options_.packet_bytes_max, used);
+  for (StatementRef& statement : broadcasts_.Take({.bytes = room,
+                                 .entries_max = kStatementsPerPacket,
+                                 .transmit_limit = TransmitLimit(),
+                                 .to = member.name,
+                                 .except = accusation.get()})) {
+    packet.statements.push_back(std::move(statement));
+  }
+  Send(member, std::move(packet));
+}
+
+void Protocol::Impl::SendStatement(MemberEntry& member, const StatementRef& statement) {
+  if (kPacketOverheadBytes + WireSizeMax(*statement) > options_.packet_bytes_max) return;
+  Send(member, {{}, {statement}});
+}
+
+void Protocol::Impl::Send(MemberEntry& member, Packet packet) {
+  if (!IsActive() || !member.alive) return;
+  const bool hello = !member.knows_us && now_ >= member.hello_after;
+  if (hello) member.hello_after = now_ + kHelloEvery;
+  actions_.push_back(SendPacket{member.alive, std::move(packet), hello});
+}
+
+void Protocol::Impl::SendToStale(const StatementRef& to, MemberEntry& member) {
+  const StatementRef& owner = member.row.owner();
+  if (!IsActive() || now_ < member.tell_after) return;
+  if (kPacketOverheadBytes + WireSizeMax(*owner) > options_.packet_bytes_max) return;
+  member.tell_after = now_ + kHelloEvery;
+  actions_.push_back(SendPacket{to, {{}, {owner}}, true});
+}
+
+// ---- the accused
+// ------------------------------------------------------------------------------------
+
+StatementRef Protocol::Impl::AccusationAbout(const MemberEntry& member) const {
+  if (member.row.accusations().empty()) return nullptr;
+  if (!member.IsCondemned() && !member.suspicion) return nullptr;
+  if (const StatementRef* own = OwnAccusationOf(member)) return *own;
+  const std::vector<StatementRef> effective = member.row.Effective();
+  return effective.empty() ? nullptr : effective.front();
+}
+
+void Protocol::Impl::TellAccused(MemberEntry& member) {
+  if (member.expired || now_ < member.tell_after || !IsActive()) return;
+  const StatementRef accusation = AccusationAbout(member);
+  // A suspect's accusation rides on its next ping; only one that nobody has signed must be made.
+  if (accusation && member.suspicion) return;
+  member.tell_after = now_ + options_.probe_interval / 2;
+  if (accusation) {
+    SendStatement(member, accusation);
+    return;
+  }
+  const StatementKind kind = member.suspicion ? StatementKind::kSuspect : StatementKind::kDead;
+  RequestAccusation(member, kind, {.tell = true});
+}
+
+}  // namespace sotto

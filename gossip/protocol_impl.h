@@ -1,0 +1,350 @@
+// The inside of Protocol: its state, and the mechanisms that work on it. Private to protocol*.cc.
+//
+//   protocol.cc         inputs, the clock's rules (pause), timers, views
+//   protocol_self.cc    our own statements: start, twin check, boot number, refutation, leave
+//   protocol_table.cc   what statements do to rows, and what is concluded from rows
+//   protocol_probe.cc   probes, relayed pings, health, isolation
+//   protocol_gossip.cc  packets and broadcasts
+//   protocol_sync.cc    contacts, retries, hash syncs, tables
+#ifndef SOTTO_GOSSIP_PROTOCOL_IMPL_H_
+#define SOTTO_GOSSIP_PROTOCOL_IMPL_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gossip/broadcast_queue.h"
+#include "gossip/probe_order.h"
+#include "gossip/protocol.h"
+#include "gossip/retry_list.h"
+#include "gossip/rng.h"
+#include "gossip/row.h"
+#include "gossip/signer_record.h"
+#include "gossip/suspicion.h"
+#include "gossip/timers.h"
+
+namespace sotto {
+
+// One row of the table with what this node concludes from it.
+struct MemberEntry {
+  MemberEntry(uint32_t number_in, size_t accusers_max) : number(number_in), row(accusers_max) {}
+
+  bool IsLiving() const { return living_slot >= 0; }
+  // Dead or forgotten by this node's conclusion: only a higher incarnation of the owner's returns
+  // it.
+  bool IsCondemned() const {
+    return state == MemberState::kDead || state == MemberState::kForgotten;
+  }
+
+  const uint32_t number;
+  std::string_view name;  // the key in the table
+  Row row;
+  StatementRef alive;  // the last Alive seen; O itself unless O is a Leave
+
+  MemberState state = MemberState::kAlive;
+  Instant since;
+  bool listed = false;  // it has said something of itself: without O there is no state
+  bool told = false;    // the application has heard of it
+  bool hidden = false;
+  bool expired = false;                  // dead because its certificate has ended or is refused
+  std::unique_ptr<Suspicion> suspicion;  // exactly while suspect
+  StatementRef in_hash;                  // what the set hash holds of it
+  int32_t living_slot = -1;              // place in living_
+
+  bool knows_us = false;  // a datagram bound to our boot id has come from its present process
+  Instant hello_after;
+  Instant tell_after;  // rate limits: its accusation to itself, and asking for O
+  Instant ask_after;
+  std::optional<Duration> rtt;
+  std::optional<uint64_t> view;  // set hash of its last ack
+};
+
+class Protocol::Impl {
+ public:
+  Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t contacts, uint64_t seed,
+       Instant now);
+
+  void Start(Instant now);
+  void HandleTimeout(Instant now);
+  void HandlePacket(Instant now, const Source& from, const Packet& packet);
+  void HandleStatement(Instant now, const StatementRef& statement);
+  void HandleSigned(Instant now, const StatementRef& statement);
+  void HandleBootPersisted(Instant now, uint32_t boot_number);
+  void HandleBootPersistFailed(Instant now, uint32_t boot_number);
+  void HandleStreamAck(Instant now, uint64_t nonce);
+  void HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer);
+  void HandleKeyTrouble(Instant now);
+  void HandleWallClock(Instant now, int64_t unix_s);
+  void HandleUntrusted(Instant now, std::span<const Hash256> certificates);
+  void HandleRebooted(Instant now, const BootId& boot_id);
+  SyncTable MakeSyncTable() const;
+  bool HandleSyncTable(Instant now, const Source& from, const SyncTable& table);
+  std::vector<StatementRef> TombstonesFor(const SyncTable& other) const;
+  SetHash set_hash() const { return set_hasher_.value(); }
+  void AddContact(Instant now, ContactId contact);
+  void Leave(Instant now);
+  void SetTags(Instant now, std::vector<Tag> tags);
+  void Reannounce(Instant now, std::vector<Endpoint> addresses);
+  bool Forget(Instant now, std::string_view name);
+  std::vector<Action> TakeActions();
+  Instant NextDeadline() const { return timers_.Next(); }
+  std::vector<MemberInfo> Members(bool all) const;
+  std::optional<MemberInfo> Find(std::string_view name) const;
+  StatementRef FindBoot(const BootId& boot_id) const;
+  const Standing& standing() const { return standing_; }
+  ViewAgreement view_agreement() const;
+  const ProtocolCounters& counters() const { return counters_; }
+  Incarnation incarnation() const { return incarnation_; }
+  const StatementRef& own_alive() const { return own_alive_; }
+
+ private:
+  // ---- protocol.cc
+  void Enter(Instant now);
+  void OnPause();
+  void Fire(TimerId timer);
+  // A deadline that is past already is due now: only a sleeping process may be late.
+  void Arm(TimerKind kind, Instant at, uint64_t id = 0) {
+    timers_.Arm({kind, id}, std::max(at, now_));
+  }
+  void Cancel(TimerKind kind, uint64_t id = 0) { timers_.Cancel({kind, id}); }
+  void Emit(EventKind kind, const MemberEntry& about, std::vector<std::string> by = {},
+            std::string detail = {});
+  MemberInfo InfoOf(const MemberEntry& member) const;
+  // Takes part: has announced itself, and is neither gone nor silenced.
+  bool IsActive() const;
+  // Listens, and may still say so.
+  bool IsSilent() const { return standing_.name_conflict || standing_.left; }
+  // The alive and suspect, this node among them.
+  size_t LivingCount() const { return living_.size() + 1; }
+  int TransmitLimit() const;
+
+  // ---- protocol_self.cc
+  void TryAnnounce();
+  bool MustAskTwin() const;
+  void OnTwinAnswered(SyncOutcome outcome, const Source* peer);
+  void SignAlive(BroadcastClass broadcast_class);
+  void RaiseIncarnation(BroadcastClass broadcast_class);
+  void RequestBoot(uint64_t boot_number);
+  void FallSilent(std::string detail);
+  bool LearnAboutSelf(const StatementRef& statement);
+  void LearnRival(const Statement& statement);
+  void OnAccused(const Statement& accusation);
+  void Refute();
+  void OnOwnAliveSigned(const StatementRef& statement);
+  void OnLeaveSigned(const StatementRef& statement);
+  void FinishLeave();
+  void TellAccusers();
+  // What the table holds under our name: our own Alive, or once we are silent the rival's.
+  StatementRef OwnStatement() const;
+
+  // ---- protocol_table.cc
+  MemberEntry* FindMember(std::string_view name);
+  const MemberEntry* FindMember(std::string_view name) const;
+  MemberEntry* FindOrCreate(std::string_view name);
+  MemberEntry* ByNumber(uint64_t number);
+  // Folds a statement into its row. `quiet`: others know it already, do not gossip it on. `source`
+  // is asked for O when that is missing. True if the row changed.
+  bool Learn(const StatementRef& statement, const MemberEntry* source, bool quiet);
+  void OnOwnerChanged(MemberEntry& member, const StatementRef& previous, bool quiet);
+  void OnOwnerAlive(MemberEntry& member, const StatementRef& previous, bool quiet);
+  void OnOwnerLeft(MemberEntry& member, bool quiet);
+  void AdoptAlive(MemberEntry& member, const StatementRef& alive);
+  // An accusation at O's incarnation, new or heard again.
+  void OnEffective(MemberEntry& member, const StatementRef& accusation, bool fresh, bool quiet);
+  // Starts or confirms; true if it moved the timer.
+  bool Suspect(MemberEntry& member, std::string_view accuser);
+  void OnSuspicionOver(MemberEntry& member);
+  void Condemn(MemberEntry& member, MemberState state, std::vector<std::string> by,
+               std::string detail);
+  // Ends the suspicion, and lets the accusers' records know how.
+  enum class SuspicionEnd : uint8_t { kRefuted, kConfirmed, kMoot };
+  void EndSuspicion(MemberEntry& member, SuspicionEnd end);
+  void SetState(MemberEntry& member, MemberState state);
+  void SetLiving(MemberEntry& member, bool living);
+  void UpdateHash(MemberEntry& member);
+  void ArmStateTimer(MemberEntry& member);
+  void OnMemberTimer(MemberEntry& member);
+  void Drop(MemberEntry& member);
+  void CheckMinority();
+  bool HasExpired(const MemberEntry& member) const;
+  std::vector<std::string> AccusersOf(const MemberEntry& member) const;
+  // Has our own accusation of `member` signed, unless we have one; `tell` sends it to the accused.
+  struct Accuse {
+    bool broadcast = false;
+    bool tell = false;
+  };
+  void RequestAccusation(MemberEntry& member, StatementKind kind, Accuse how);
+  const StatementRef* OwnAccusationOf(const MemberEntry& member) const {
+    return member.row.AccusationBy(self_.name);
+  }
+  void OnAccusationSigned(const StatementRef& statement);
+
+  // ---- protocol_probe.cc
+  void OnProbeTick();
+  void StartProbe(MemberEntry& member);
+  void OnProbeTimeout(uint64_t nonce);
+  void OnProbeEnd(uint64_t nonce);
+  void OnProbeFailed(MemberEntry& member, bool heard_anyone);
+  void FinishProbe(uint64_t nonce);
+  void HandleMessage(MemberEntry& from, const Message& message, std::vector<Message>& replies);
+  void OnAck(MemberEntry& from, const Ack& ack);
+  void OnNack(const MemberEntry& from, uint64_t nonce);
+  void OnIndirectPing(const MemberEntry& from, const IndirectPing& ask);
+  void OnRelayNack(uint64_t nonce);
+  void VoidOverdueProbes();
+  void HoldSuspicions();
+  // A valid frame or stream came from a member.
+  void Heard();
+  void HeardFrom(MemberEntry& member);
+  void OnIsolationTimer();
+  Duration SilenceMax() const;
+  void RaiseHealth(int by);
+  void LowerHealth();
+  int HealthFactor() const { return standing_.health_score + 1; }
+  Duration ProbeRound() const { return options_.probe_interval * HealthFactor(); }
+  bool MayAccuse() const;
+
+  // ---- protocol_gossip.cc
+  void Broadcast(BroadcastClass broadcast_class, const StatementRef& statement);
+  void ArmGossip();
+  void OnGossipTick();
+  void GossipTo(MemberEntry& member, size_t bytes, bool count);
+  void SendMessages(MemberEntry& member, std::vector<Message> messages);
+  void SendStatement(MemberEntry& member, const StatementRef& statement);
+  void Send(MemberEntry& member, Packet packet);
+  // Tells a process that is not the one in the table, by its own Alive.
+  void SendToStale(const StatementRef& to, MemberEntry& member);
+  // An accusation with effect about `member`, for it to refute; null if there is none.
+  StatementRef AccusationAbout(const MemberEntry& member) const;
+  void TellAccused(MemberEntry& member);
+  std::vector<MemberEntry*> PickLiving(size_t count, const MemberEntry* except);
+
+  // ---- protocol_sync.cc
+  struct Sync {
+    SyncReason reason = SyncReason::kJoin;
+    std::optional<uint32_t> contact;
+    std::string member;  // whom, unless a contact
+    uint64_t own_hash = 0;
+    uint64_t their_hash = 0;
+    bool learned = false;
+  };
+  void BeginSync(Sync sync, SyncTarget target);
+  void OnContactTimer(uint32_t index);
+  void OnContactFinished(uint32_t index, SyncOutcome outcome, const Source* peer);
+  void OnRetryTimer();
+  void ArmRetry();
+  void OnRoutineTimer();
+  void OnJoinAgain();
+  void NoteView(MemberEntry& from, uint64_t hash);
+  void ConsiderHashSync();
+  void OnHashSyncFinished(const Sync& sync, SyncOutcome outcome);
+  void ExpectReturns();
+  void ScheduleContactOf(const MemberEntry& member);
+
+  const ProtocolOptions options_;
+  SelfIdentity self_;
+  Instant now_;
+  Rng probe_rng_;
+  Rng gossip_rng_;
+  Rng sync_rng_;
+  Rng nonce_rng_;
+  Timers timers_;
+  std::vector<Action> actions_;
+  Standing standing_;
+  ProtocolCounters counters_;
+  bool started_ = false;
+
+  // Ourselves.
+  Incarnation incarnation_;
+  StatementRef own_alive_;
+  StatementRef own_leave_;
+  BroadcastClass sign_class_ = BroadcastClass::kJoin;
+  bool tell_announced_ = false;
+  uint32_t boot_wanted_ = 0;  // asked to be persisted, 0 if nothing is
+  int boot_attempts_ = 0;
+  bool sign_pending_ = false;
+  std::optional<BootId> rival_;    // the process above which we have put ourselves
+  std::optional<BootId> cleared_;  // a supposed twin that did not answer
+  bool twin_asked_ = false;
+  std::set<std::string> accused_by_;    // at the present incarnation, not yet answered
+  std::vector<std::string> answer_to_;  // accusers who get our refutation first
+  Instant refute_after_;
+
+  // The table.
+  std::map<std::string, MemberEntry, std::less<>> members_;
+  std::map<uint32_t, MemberEntry*> by_number_;
+  std::map<BootId, MemberEntry*> boots_;
+  std::vector<MemberEntry*> living_;  // the alive and suspect others, in no meaningful order
+  std::deque<std::pair<Instant, uint32_t>> recently_dead_;
+  MemberEntry* own_ = nullptr;
+  uint32_t next_number_ = 0;
+  size_t unlisted_ = 0;
+  size_t dead_shown_ = 0;
+  size_t suspicions_ = 0;
+  SetHasher set_hasher_;
+  Instant hash_changed_at_;
+  SignerRecords signers_;
+  std::map<std::pair<std::string, StatementKind>, Accuse> accusations_wanted_;  // being signed
+  int64_t wall_unix_s_ = 0;  // 0: unknown, or doubted
+  bool clock_suspect_ = false;
+
+  // Probing.
+  struct Probe {
+    uint32_t member = 0;
+    BootId boot_id;
+    Instant started;
+    bool indirect = false;
+    std::vector<std::pair<uint32_t, bool>> relays;  // whom we asked, and whether it sent a nack
+  };
+  struct Relay {
+    uint32_t prober = 0;
+    uint32_t target = 0;
+    uint64_t nonce = 0;  // the prober's
+  };
+  ProbeOrder probe_order_;
+  std::map<uint64_t, Probe> probes_;
+  std::map<uint64_t, Relay> relays_;
+  Instant last_heard_;
+  Instant key_trouble_until_;
+  Instant key_trouble_told_;
+
+  // Dissemination.
+  BroadcastQueue broadcasts_;
+  Instant gossip_after_;
+
+  // Sync.
+  struct Contact {
+    std::string member;  // who answered there last
+    int attempts = 0;
+    bool in_flight = false;
+  };
+  std::map<uint32_t, Contact> contacts_;
+  std::set<uint32_t> first_round_;  // contacts whose first answer we await before announcing
+  bool contact_answered_ = false;
+  std::map<uint64_t, Sync> syncs_;
+  uint64_t next_sync_ = 1;
+  RetryList retries_;
+  std::deque<std::string> lost_;  // in retries_ although their tombstones are gone
+  size_t retries_in_flight_ = 0;
+  Instant retry_after_;
+  Instant expect_after_;
+  std::vector<std::pair<uint32_t, uint64_t>> views_;     // last acks of distinct members
+  std::deque<std::pair<uint64_t, uint64_t>> fruitless_;  // pairs of hashes
+  Instant differ_since_ = Instant::Never();
+  Instant hash_sync_after_;
+  int hash_sync_attempts_ = 0;
+  bool hash_sync_in_flight_ = false;
+};
+
+}  // namespace sotto
+
+#endif  // SOTTO_GOSSIP_PROTOCOL_IMPL_H_

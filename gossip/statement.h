@@ -1,0 +1,74 @@
+// A signed statement about a member, as the core sees it: verified, immutable, relayed byte for byte.
+//
+// The shell makes statements (from the network after their signature passed, or from a draft that the
+// core asked it to sign); the core compares them, keeps them and hands them on, and never looks into
+// `bytes`. Ownership: shared and const; one statement may sit in the tables of many nodes at once.
+#ifndef SOTTO_GOSSIP_STATEMENT_H_
+#define SOTTO_GOSSIP_STATEMENT_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gossip/member.h"
+
+namespace sotto {
+
+// Alive and Leave are said by the member itself, Suspect and Dead by an accuser, Forget by the node
+// whose operator asked for it (design W8).
+enum class StatementKind : uint8_t { kAlive = 1, kLeave = 2, kSuspect = 3, kDead = 4, kForget = 5 };
+
+constexpr bool IsOwnersKind(StatementKind kind) {
+  return kind == StatementKind::kAlive || kind == StatementKind::kLeave;
+}
+
+// One label of a member. A tag list is sorted by key and holds each key once.
+struct Tag {
+  std::string key;
+  std::string value;
+  friend auto operator<=>(const Tag&, const Tag&) = default;
+};
+
+inline constexpr size_t kTagsBytesMax = 512;  // keys and values together, as memberlist's metadata
+inline constexpr size_t kAddressesMax = 4;
+
+// What an Alive says beyond its incarnation.
+struct AliveClaims {
+  std::vector<Endpoint> addresses;  // 1 to kAddressesMax, in the order of preference
+  std::vector<Tag> tags;
+  BootId boot_id;
+  std::array<uint8_t, 16> boot_nonce{};      // boot_id = first 8 B of SHA-256(cluster, name, nonce)
+  std::array<uint8_t, 32> x25519_public{};   // made anew with each boot id
+  uint8_t version_min = 1;                   // frame versions that the member opens
+  uint8_t version_max = 1;
+  int64_t not_after_unix_s = 0;              // end of the signing certificate's validity
+
+  friend bool operator==(const AliveClaims&, const AliveClaims&) = default;
+};
+
+struct Statement {
+  StatementKind kind = StatementKind::kAlive;
+  std::string subject;      // the member spoken of
+  std::string signer;       // the member that speaks; the subject itself for an owner's kind
+  Incarnation incarnation;  // the subject's
+  Hash256 hash;             // of `bytes`: identity, and the last tie-break of the merge
+  Hash256 certificate;      // SHA-256 of the signer's certificate (DER)
+  std::optional<AliveClaims> alive;  // present exactly for kAlive
+  std::string bytes;                 // exactly what was signed, with its signature; opaque to the core
+};
+using StatementRef = std::shared_ptr<const Statement>;
+
+// What the core wants said. The shell adds addresses, boot id, keys and certificate, and signs.
+struct StatementDraft {
+  StatementKind kind = StatementKind::kAlive;
+  std::string subject;
+  Incarnation incarnation;
+  std::vector<Tag> tags;  // for kAlive
+};
+
+}  // namespace sotto
+
+#endif  // SOTTO_GOSSIP_STATEMENT_H_

@@ -1,0 +1,205 @@
+#include "store/cluster_key.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "crypto/base64.h"
+#include "crypto/secret_bytes.h"
+#include "crypto/secure_random.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/base/status_macros.h"
+#include "store/file_rules.h"
+
+namespace sotto {
+namespace {
+
+constexpr size_t kMintedKeyBytes = 32;
+constexpr uint64_t kFirstGeneration = 1;
+
+bool IsMissingRow(const absl::Status& status) { return ErrorCode(status) == "ROW_MISSING"; }
+
+struct RowValue {
+  std::string row;
+  std::string value;
+};
+
+// The row that counts for this cluster.
+absl::StatusOr<RowValue> ReadRow(SystemsTable& table, std::string_view cluster) {
+  const std::string own_row = ClusterKeyRowOf(cluster);
+  for (const std::string& row : {own_row, std::string(kClusterKeyRow)}) {
+    absl::StatusOr<std::string> value = table.Get(row);
+    if (value.ok()) return RowValue{row, *std::move(value)};
+    if (!IsMissingRow(value.status())) return value.status();
+  }
+  return CodedError(absl::StatusCode::kNotFound, "KEY_MISSING",
+                    absl::StrCat(table.DisplayUrl(), ": Systems has neither a row ", own_row,
+                                 " nor ", std::string(kClusterKeyRow),
+                                 "; copy the cluster's key: sotto keys import --from FILE"));
+}
+
+absl::StatusOr<StoredKey> KeyOfRow(SystemsTable& table, RowValue row, std::string_view cluster,
+                                   const KeyPolicy& policy) {
+  absl::StatusOr<ClusterKeyRef> key = ParseClusterKey(row.value, cluster, policy);
+  WipeText(&row.value);
+  if (!key.ok()) {
+    return WithContext(key.status(), absl::StrCat(table.DisplayUrl(), ", row ", row.row));
+  }
+  return StoredKey{*std::move(key), std::move(row.row), false};
+}
+
+std::string KeyText(const ClusterKey& key) { return EncodeBase64(key.secret().view()); }
+
+// "10.0.0.1" of "10.0.0.1:7950", "::1" of "[::1]:7950".
+std::string HostOf(std::string_view address) {
+  std::string_view host = address;
+  if (host.starts_with('[')) {
+    host = host.substr(1, host.find(']') - 1);
+  } else if (std::count(host.begin(), host.end(), ':') == 1) {
+    host = host.substr(0, host.find(':'));
+  }
+  return absl::AsciiStrToLower(absl::string_view(host.data(), host.size()));
+}
+
+using Ip = std::array<uint8_t, 16>;
+
+Ip MapIpv4(const in_addr& v4) {
+  Ip ip{};
+  ip[10] = ip[11] = 0xff;
+  std::memcpy(ip.data() + 12, &v4, 4);
+  return ip;
+}
+
+std::optional<Ip> ParseIp(const std::string& host) {
+  in_addr v4{};
+  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return MapIpv4(v4);
+  Ip ip{};
+  const std::string bare = host.substr(0, host.find('%'));
+  if (inet_pton(AF_INET6, bare.c_str(), ip.data()) == 1) return ip;
+  return std::nullopt;
+}
+
+bool IsLoopback(const Ip& ip) {
+  const Ip mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127};
+  Ip loopback6{};
+  loopback6[15] = 1;
+  return std::equal(ip.begin(), ip.begin() + 13, mapped_prefix.begin()) || ip == loopback6;
+}
+
+bool IsLocalInterface(const Ip& ip) {
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return false;
+  const auto cleanup = absl::MakeCleanup([list] { freeifaddrs(list); });
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr) continue;
+    if (entry->ifa_addr->sa_family == AF_INET) {
+      sockaddr_in v4{};
+      std::memcpy(&v4, entry->ifa_addr, sizeof v4);
+      if (MapIpv4(v4.sin_addr) == ip) return true;
+    } else if (entry->ifa_addr->sa_family == AF_INET6) {
+      sockaddr_in6 v6{};
+      std::memcpy(&v6, entry->ifa_addr, sizeof v6);
+      if (std::memcmp(&v6.sin6_addr, ip.data(), ip.size()) == 0) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string ClusterKeyRowOf(std::string_view cluster) {
+  return absl::StrCat(std::string(kClusterKeyRow), ":", std::string(cluster));
+}
+
+absl::StatusOr<ClusterKeyRef> ParseClusterKey(std::string_view value, std::string_view cluster,
+                                              const KeyPolicy& policy) {
+  SOTTO_ASSIGN_OR_RETURN(SecretBytes bytes,
+                         DecodeKeyBase64(value, {.allow_hex_looking = policy.allow_hex_looking}));
+  return ClusterKey::Create(std::move(bytes), cluster, kFirstGeneration, policy.allow_weak);
+}
+
+absl::StatusOr<ClusterKeyRef> ParseClusterKeyText(std::string_view text, std::string_view cluster,
+                                                  const KeyPolicy& policy) {
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  return ParseClusterKey(text, cluster, policy);
+}
+
+absl::StatusOr<StoredKey> LoadClusterKey(SystemsTable& table, std::string_view cluster,
+                                         const KeyPolicy& policy) {
+  SOTTO_ASSIGN_OR_RETURN(RowValue row, ReadRow(table, cluster));
+  return KeyOfRow(table, std::move(row), cluster, policy);
+}
+
+absl::StatusOr<StoredKey> LoadOrCreateClusterKey(SystemsTable& table, std::string_view cluster,
+                                                 const KeyPolicy& policy) {
+  absl::StatusOr<StoredKey> found = LoadClusterKey(table, cluster, policy);
+  if (!policy.may_create || ErrorCode(found.status()) != "KEY_MISSING") return found;
+  SOTTO_ASSIGN_OR_RETURN(std::string minted, GenerateKeyText(kMintedKeyBytes));
+  absl::StatusOr<std::string> held = table.InsertIfAbsent(kClusterKeyRow, minted);
+  const bool created = held.ok() && *held == minted;
+  WipeText(&minted);
+  if (!held.ok()) return held.status();
+  // What the table holds counts, not what we drew: another process may have been first.
+  SOTTO_ASSIGN_OR_RETURN(
+      StoredKey stored,
+      KeyOfRow(table, {std::string(kClusterKeyRow), *std::move(held)}, cluster, policy));
+  stored.created = created;
+  return stored;
+}
+
+absl::StatusOr<StoredKey> ImportClusterKey(SystemsTable& table, const ClusterKeyRef& key,
+                                           const KeyPolicy& policy, bool replace) {
+  std::string wanted = KeyText(*key);
+  const auto wipe_wanted = absl::MakeCleanup([&wanted] { WipeText(&wanted); });
+  absl::StatusOr<RowValue> present = ReadRow(table, key->cluster());
+  if (!present.ok() && ErrorCode(present.status()) != "KEY_MISSING") return present.status();
+  if (!present.ok()) {
+    SOTTO_RETURN_IF_ERROR(table.Replace(kClusterKeyRow, std::nullopt, wanted));
+    return StoredKey{key, std::string(kClusterKeyRow), true};
+  }
+  const auto wipe_present = absl::MakeCleanup([&present] { WipeText(&present->value); });
+  if (present->value == wanted) return StoredKey{key, present->row, false};
+  if (!replace) {
+    const absl::StatusOr<ClusterKeyRef> other =
+        ParseClusterKey(present->value, key->cluster(), policy);
+    return CodedError(absl::StatusCode::kAlreadyExists, "KEY_EXISTS",
+                      absl::StrCat(table.DisplayUrl(), ", row ", present->row, " holds ",
+                                   other.ok() ? absl::StrCat("the key ", ToString((*other)->id()))
+                                              : "something else",
+                                   " already; the key to import is ", ToString(key->id())));
+  }
+  SOTTO_RETURN_IF_ERROR(table.Replace(present->row, present->value, wanted));
+  return StoredKey{key, present->row, true};
+}
+
+absl::StatusOr<std::string> GenerateKeyText(size_t key_bytes) {
+  if (key_bytes != 16 && key_bytes != 24 && key_bytes != 32) {
+    return CodedError(absl::StatusCode::kInvalidArgument, "KEY_BAD_LENGTH",
+                      absl::StrCat("a key of ", key_bytes, " bytes, want 16, 24 or 32"));
+  }
+  SecretBytes bytes(key_bytes);
+  SOTTO_RETURN_IF_ERROR(FillRandom(bytes.mutable_view()));
+  return EncodeBase64(bytes.view());
+}
+
+bool IsOutsideThisMachine(std::string_view contact, std::span<const std::string> bind) {
+  const std::string host = HostOf(contact);
+  if (host == "localhost" || host.ends_with(".localhost")) return false;
+  for (const std::string& own : bind) {
+    if (HostOf(own) == host) return false;
+  }
+  const std::optional<Ip> ip = ParseIp(host);
+  return !ip.has_value() || !(IsLoopback(*ip) || IsLocalInterface(*ip));
+}
+
+}  // namespace sotto

@@ -1,0 +1,61 @@
+// What a node must remember between its lives: whose state folder this is, and its boot number
+// (M2).
+//
+// One small text file with a checksum, replaced whole at every change and flushed before the change
+// is used; and a lock, so that two daemons never share a folder. A missing file begins at 0: the
+// cluster's own memory corrects a lost volume. A damaged one is moved aside to node.state.corrupt,
+// reported, and treated as lost. Threads: every method from any thread. Ownership: the lock is held
+// until destruction, also by a process that is killed.
+#ifndef SOTTO_STORE_NODE_STATE_H_
+#define SOTTO_STORE_NODE_STATE_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace sotto {
+
+class NodeState {
+ public:
+  // Makes the folder (0700) if it is missing, and takes its lock.
+  //   STATE_IN_USE       ALREADY_EXISTS       another process holds the lock
+  //   STATE_OTHER_NODE   FAILED_PRECONDITION  the file is of another name or cluster
+  //   STATE_UNWRITABLE   PERMISSION_DENIED    the folder or the lock can't be made or opened
+  //   STATE_UNREADABLE   PERMISSION_DENIED    the file is there and can't be read
+  static absl::StatusOr<std::unique_ptr<NodeState>> Open(const std::string& folder,
+                                                         std::string_view cluster,
+                                                         std::string_view name);
+  ~NodeState();
+  NodeState(const NodeState&) = delete;
+  NodeState& operator=(const NodeState&) = delete;
+
+  // The last number that was written; 0 before the first Bump of a fresh folder.
+  uint32_t boot_number() const;
+  // OK, or DATA_LOSS STATE_CORRUPT when Open had to move a damaged file aside.
+  const absl::Status& recovered() const { return recovered_; }
+  const std::string& folder() const { return folder_; }
+
+  // The next number, durable before it is returned. STATE_UNWRITABLE, STATE_EXHAUSTED.
+  absl::StatusOr<uint32_t> Bump();
+  // Makes `boot_number` durable; a number that is not higher changes nothing and is OK.
+  absl::Status RaiseTo(uint32_t boot_number);
+
+ private:
+  NodeState() = default;
+  absl::Status Write(uint32_t boot_number);
+
+  std::string folder_, cluster_, name_;
+  absl::Status recovered_;
+  int lock_fd_ = -1;
+  mutable std::mutex mutex_;  // guards boot_number_ and the file
+  uint32_t boot_number_ = 0;
+};
+
+}  // namespace sotto
+
+#endif  // SOTTO_STORE_NODE_STATE_H_

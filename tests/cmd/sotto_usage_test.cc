@@ -1,0 +1,168 @@
+// The command line itself: what is wrong with it, and what its help says.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "tests/cmd/fake_daemon.h"
+#include "tests/support/temp_dir.h"
+
+namespace sotto::testing {
+namespace {
+
+struct BadUsage {
+  std::vector<std::string> args;
+  std::string said;
+};
+
+TEST(Usage, NamesTheWrongWordAndTheNearestRightOne) {
+  const BadUsage rows[] = {
+      {{"mebmers"}, "\"sotto\" has no verb \"mebmers\"; did you mean \"members\"?"},
+      {{"members", "shwo"}, "\"sotto members\" has no verb \"shwo\"; did you mean \"show\"?"},
+      {{"members", "-o", "json", "--al"}, "has no flag \"--al\"; did you mean \"--all\"?"},
+      {{"status", "json", "--outptu"}, "takes no word, and \"json\" is one too many"},
+      {{"status", "--outptu", "json"}, "\"--outptu\"; did you mean \"--output\"?"},
+      {{"status", "-z"}, "has no flag \"-z\""},
+      {{"status", "-qz"}, "has no flag \"-z\""},
+      {{"status", "-o"}, "-o needs a value: table|wide|json|jsonl|tsv"},
+      {{"status", "-o", "jsn"}, "did you mean \"json\"?"},
+      {{"status", "--timeout", "soon"}, "want a time such as 500ms"},
+      {{"status", "--timeout", "0"}, "want a time such as 500ms"},
+      {{"status", "--color=blue"}, "want auto, always or never"},
+      {{"wait"}, "needs to know what for"},
+      {{"wait", "--members", "-1"}, "whole number from 0"},
+      {{"wait", "--members", "99999999999999999999"}, "whole number from 0"},
+      {{"forget"}, "\"sotto forget\" needs MEMBER"},
+      {{"forget", "a", "b"}, "at most 1 word, and \"b\" is one too many"},
+      {{"join"}, "\"sotto join\" needs ADDR"},
+      {{"keys"}, "\"sotto keys\" needs a verb: ls, generate or import"},
+      {{"keys", "generate"}, "needs --to FILE"},
+      {{"keys", "generate", "--to", "x", "--bits", "100"}, "want 128, 192 or 256"},
+      {{"keys", "import"}, "needs --from FILE"},
+      {{"certs", "ca", "create"}, "needs --cluster NAME"},
+      {{"events", "--since", "yesterday"}, "--since wants an age"},
+      {{"tags", "set", "novalue"}, "a tag is KEY=VALUE"},
+      {{"tags", "set", "a=1", "a=2"}, "\"a\" is named twice"},
+      {{"--target", "localhost:7950", "status"}, "is not the path of a Unix socket"},
+      {{"--target", "unix:/" + std::string(200, 'x'), "status"}, "SOCKET_PATH_TOO_LONG"},
+      {{"sta\x1b[31mtus"}, "\\x1b[31m"},
+      {{""}, "has no verb \"\""},
+      {{"-"}, "has no verb \"-\""},
+      {{"--", "--help"}, "has no verb \"--help\""},
+      {{"--="}, "has no flag \"--\""},
+      {{"---"}, "has no flag"},
+  };
+  for (const BadUsage& row : rows) {
+    const RunResult result = Run(row.args);
+    EXPECT_EQ(result.exit, 2) << row.said << "\n" << result.err;
+    EXPECT_NE(result.err.find(row.said), std::string::npos) << row.said << "\n" << result.err;
+    EXPECT_EQ(result.err.rfind("error ", 0), 0u) << result.err;
+    EXPECT_LE(std::count(result.err.begin(), result.err.end(), '\n'), 8) << result.err;
+    EXPECT_EQ(result.err.find('\x1b'), std::string::npos);
+    EXPECT_EQ(result.out, "") << row.said;
+  }
+}
+
+TEST(Usage, SurvivesEveryMixOfOddWords) {
+  const std::vector<std::string> words = {"members", "show",    "-o",   "json", "--", "-",
+                                          "",        "--timeout", "=",  "-w=",  "\xff", "--help=x",
+                                          "keys",    "status",  "-oo",  "%s",   "help"};
+  // Nothing listens there, so that whatever parses ends at once.
+  TempDir dir;
+  for (const std::string& a : words) {
+    for (const std::string& b : words) {
+      for (const std::string& c : words) {
+        const RunResult result =
+            Run({"--target", dir.File("none.sock"), "--timeout", "100ms", a, b, c});
+        EXPECT_TRUE(result.exit == 0 || result.exit == 2 || result.exit == 4 || result.exit == 1)
+            << a << "|" << b << "|" << c << ": " << result.exit << result.err;
+      }
+    }
+  }
+}
+
+TEST(Help, OpensWithExamplesAndFitsAScreen) {
+  for (const std::vector<std::string>& args :
+       {std::vector<std::string>{}, {"--help"}, {"-h"}, {"help"}}) {
+    const RunResult result = Run(args);
+    EXPECT_EQ(result.exit, 0);
+    EXPECT_EQ(result.err, "");
+    EXPECT_LE(std::count(result.out.begin(), result.out.end(), '\n'), 40) << result.out;
+    EXPECT_LT(result.out.find("examples"), result.out.find("verbs"));
+    EXPECT_NE(result.out.find("sotto demo"), std::string::npos);
+  }
+}
+
+TEST(Help, EveryVerbHasItsOwn) {
+  const std::vector<std::vector<std::string>> verbs = {
+      {"status"},         {"members"},       {"members", "ls"},  {"members", "show"},
+      {"events"},         {"join"},          {"leave"},          {"forget"},
+      {"tags"},           {"tags", "ls"},    {"tags", "set"},    {"tags", "unset"},
+      {"keys"},           {"keys", "ls"},    {"keys", "generate"}, {"keys", "import"},
+      {"certs"},          {"certs", "ca"},   {"certs", "ca", "create"}, {"certs", "issue"},
+      {"certs", "ls"},    {"certs", "show"}, {"config"},         {"config", "init"},
+      {"config", "check"}, {"config", "show"}, {"wait"},         {"explain"},
+      {"demo"},           {"completion"},    {"completion", "bash"}, {"version"}};
+  for (std::vector<std::string> args : verbs) {
+    std::string usage = "usage: sotto";
+    for (const std::string& word : args) usage += " " + word;
+    args.emplace_back("--help");
+    const RunResult result = Run(args);
+    EXPECT_EQ(result.exit, 0) << usage;
+    EXPECT_NE(result.out.find(usage), std::string::npos) << result.out;
+    EXPECT_LE(std::count(result.out.begin(), result.out.end(), '\n'), 40) << result.out;
+    for (size_t at = 0; at < result.out.size();) {
+      const size_t end = result.out.find('\n', at);
+      EXPECT_LE(end - at, 120u) << result.out.substr(at, end - at);
+      at = end + 1;
+    }
+  }
+}
+
+TEST(Flags, ComeFromTheEnvironmentAndTheCommandLineWins) {
+  TempDir dir;
+  FakeDaemon daemon(dir.File("s"));
+  daemon.Answer("GET /v1/tags", kTagsJson);
+  setenv("SOTTO_TARGET", dir.File("s").c_str(), 1);
+  setenv("SOTTO_OUTPUT", "tsv", 1);
+  EXPECT_EQ(Run({"tags"}).out, "role\tgateway\nzone\tfra1-a\n");
+  EXPECT_EQ(Run({"tags", "-o", "table"}).out, "role=gateway\nzone=fra1-a\n");
+  setenv("SOTTO_OUTPUT", "tvs", 1);
+  const RunResult bad = Run({"tags"});
+  EXPECT_EQ(bad.exit, 2);
+  EXPECT_NE(bad.err.find("did you mean \"tsv\"?"), std::string::npos) << bad.err;
+  unsetenv("SOTTO_OUTPUT");
+  unsetenv("SOTTO_TARGET");
+}
+
+TEST(Explain, KnowsItsCodesAndTheNearest) {
+  const RunResult page = Run({"explain", "daemon_unreachable"});
+  EXPECT_EQ(page.exit, 0) << page.err;
+  EXPECT_EQ(page.out.rfind("DAEMON_UNREACHABLE\n  what  ", 0), 0u) << page.out;
+  EXPECT_NE(page.out.find("\n  do    "), std::string::npos) << page.out;
+  const RunResult near = Run({"explain", "KEY_BAD_LENGHT"});
+  EXPECT_EQ(near.exit, 1);
+  EXPECT_NE(near.err.find("did you mean \"KEY_BAD_LENGTH\"?"), std::string::npos) << near.err;
+  EXPECT_NE(near.err.find("sotto explain KEY_BAD_LENGTH"), std::string::npos) << near.err;
+  EXPECT_NE(Run({"explain"}).out.find("\nKEY_BAD_LENGTH "), std::string::npos);
+  EXPECT_NE(Run({"explain", "events"}).out.find("\nsuspected "), std::string::npos);
+}
+
+TEST(Version, SaysItsOwnWithoutADaemon) {
+  TempDir dir;
+  const RunResult alone = Run({"--target", dir.File("none"), "version"});
+  EXPECT_EQ(alone.exit, 0) << alone.err;
+  EXPECT_EQ(alone.out.rfind("sotto 0.", 0), 0u);
+  EXPECT_EQ(Run({"--version", "--target", dir.File("none")}).out, alone.out);
+  FakeDaemon daemon(dir.File("s"));
+  daemon.Answer("GET /v1/version",
+                R"({"schema":"sotto.version/1","observer":"a","as_of":"x","complete":true,
+                    "data":{"version":"9.9.9","api":1,"frame_version":1}})");
+  EXPECT_NE(Run({"--target", dir.File("s"), "version"}).out.find("sottod 9.9.9\n"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace sotto::testing

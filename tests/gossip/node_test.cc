@@ -1,0 +1,314 @@
+// Real nodes in one process, on loopback: sockets, TLS, frames and statements, without the daemon.
+#include "gossip/node.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "crypto/authority.h"
+#include "gossip/base/coded_error.h"
+
+namespace sotto {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+constexpr char kCluster[] = "unit";
+
+// True as soon as `condition` holds, false when `limit` has passed.
+bool Eventually(const std::function<bool()>& condition, milliseconds limit = seconds(15)) {
+  const auto end = steady_clock::now() + limit;
+  while (!condition()) {
+    if (steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return true;
+}
+
+SecretBytes KeyBytes(uint8_t salt, size_t size) {
+  SecretBytes key(size);
+  for (size_t i = 0; i < size; ++i) {
+    key.mutable_view()[i] = static_cast<uint8_t>(i * 37 + salt * 11 + 5);
+  }
+  return key;
+}
+
+class NodeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    now_ = std::time(nullptr);
+    auto authority = CreateAuthority(kCluster, SigningKeyKind::kP256, now_ - 3'600);
+    ASSERT_TRUE(authority.ok()) << Describe(authority.status());
+    authority_ = *authority;
+  }
+
+  TlsMaterial Certificate(const std::string& name, const PemPair& authority) const {
+    IssueRequest request;
+    request.identity = {kCluster, CertificateRole::kNode, name};
+    request.not_before_unix_s = now_ - 300;
+    request.not_after_unix_s = now_ + 86'400;
+    auto pair = IssueCertificate(authority, request);
+    EXPECT_TRUE(pair.ok()) << Describe(pair.status());
+    return TlsMaterial{authority_.certificate_pem, pair->certificate_pem, pair->key_pem, ""};
+  }
+
+  NodeOptions Options(const std::string& name, size_t key_bytes = 32) const {
+    NodeOptions options;
+    options.cluster = kCluster;
+    options.name = name;
+    options.bind = {"127.0.0.1:0"};
+    options.protocol = ProtocolOptions::Local();
+    options.tls = Certificate(name, authority_);
+    auto key = ClusterKey::Create(KeyBytes(1, key_bytes), kCluster, 1);
+    EXPECT_TRUE(key.ok());
+    options.keys = {*key};
+    return options;
+  }
+
+  static std::unique_ptr<Node> Start(NodeOptions options) {
+    auto node = Node::Start(std::move(options));
+    EXPECT_TRUE(node.ok()) << Describe(node.status());
+    return node.ok() ? *std::move(node) : nullptr;
+  }
+
+  static std::string Address(const Node& node) { return ToString(node.View()->bound.front()); }
+
+  static size_t Alive(const Node& node) {
+    const auto view = node.View();
+    return static_cast<size_t>(
+        std::count_if(view->members.begin(), view->members.end(),
+                      [](const MemberInfo& m) { return m.state == MemberState::kAlive; }));
+  }
+
+  static MemberState StateOf(const Node& node, const std::string& name) {
+    for (const MemberInfo& member : node.View()->members) {
+      if (member.name == name) return member.state;
+    }
+    ADD_FAILURE() << name << " is not in the table";
+    return MemberState::kForgotten;
+  }
+
+  int64_t now_ = 0;
+  PemPair authority_;
+};
+
+TEST_F(NodeTest, ThreeNodesAgreeUnderEachKeyLength) {
+  for (const size_t key_bytes : {16u, 24u, 32u}) {
+    auto a = Start(Options("a", key_bytes));
+    NodeOptions more = Options("b", key_bytes);
+    more.join = {Address(*a)};
+    auto b = Start(std::move(more));
+    more = Options("c", key_bytes);
+    more.join = {Address(*a)};
+    auto c = Start(std::move(more));
+    ASSERT_TRUE(Eventually([&] {
+      return Alive(*a) == 3 && Alive(*b) == 3 && Alive(*c) == 3 &&
+             a->View()->set_hash == b->View()->set_hash &&
+             b->View()->set_hash == c->View()->set_hash;
+    })) << key_bytes
+        << ": " << Alive(*a) << Alive(*b) << Alive(*c);
+    EXPECT_EQ(key_bytes == 16   ? AeadAlgorithm::kAes128Gcm
+              : key_bytes == 24 ? AeadAlgorithm::kAes192Gcm
+                                : AeadAlgorithm::kAes256Gcm,
+              a->View()->algorithm);
+    // Joining makes nobody suspect, and in an honest cluster no tag ever fails.
+    for (const Node* node : {a.get(), b.get(), c.get()}) {
+      const NodeStats stats = node->Stats();
+      EXPECT_EQ(0u, stats.protocol.refutations);
+      EXPECT_EQ(0u, stats.drops[static_cast<size_t>(DropReason::kBadTag)]);
+      EXPECT_EQ(0u, stats.drops[static_cast<size_t>(DropReason::kBadSignature)]);
+      EXPECT_TRUE(Eventually([&] { return node->Stats().frames_received > 0; }));
+    }
+  }
+}
+
+TEST_F(NodeTest, OneThatStopsWithoutAWordIsFoundDeadAndReturnsAtOnce) {
+  auto a = Start(Options("a"));
+  NodeOptions options = Options("b");
+  options.join = {Address(*a)};
+  auto b = Start(std::move(options));
+  options = Options("c");
+  options.join = {Address(*a)};
+  auto c = Start(std::move(options));
+  ASSERT_TRUE(Eventually([&] { return Alive(*a) == 3 && Alive(*b) == 3 && Alive(*c) == 3; }));
+  const std::string address = Address(*c);
+  c.reset();
+  ASSERT_TRUE(Eventually([&] {
+    return StateOf(*a, "c") == MemberState::kDead && StateOf(*b, "c") == MemberState::kDead;
+  }));
+  options = Options("c");
+  options.bind = {address};
+  options.join = {Address(*a)};
+  options.boot_number = 2;
+  c = Start(std::move(options));
+  EXPECT_TRUE(Eventually([&] { return Alive(*a) == 3 && Alive(*b) == 3 && Alive(*c) == 3; }));
+}
+
+TEST_F(NodeTest, LeavingIsNotDying) {
+  auto a = Start(Options("a"));
+  NodeOptions options = Options("b");
+  options.join = {Address(*a)};
+  auto b = Start(std::move(options));
+  ASSERT_TRUE(Eventually([&] { return Alive(*a) == 2 && Alive(*b) == 2; }));
+  std::atomic<int> died{0};
+  const auto watch = a->Watch([&](const Event& event, const std::shared_ptr<const NodeView>&) {
+    died += event.kind == EventKind::kDied;
+  });
+  const absl::Status left = b->Leave(seconds(5));
+  EXPECT_TRUE(left.ok()) << Describe(left);
+  EXPECT_TRUE(Eventually([&] { return StateOf(*a, "b") == MemberState::kLeft; }));
+  b.reset();
+  EXPECT_TRUE(a->Ping(seconds(5)));
+  EXPECT_EQ(0, died);
+}
+
+TEST_F(NodeTest, TagsReachEverybody) {
+  auto a = Start(Options("a"));
+  NodeOptions options = Options("b");
+  options.join = {Address(*a)};
+  auto b = Start(std::move(options));
+  ASSERT_TRUE(Eventually([&] { return Alive(*a) == 2 && Alive(*b) == 2; }));
+  ASSERT_TRUE(b->SetTags({{"zone", "fra1"}, {"role", "gateway"}}).ok());
+  EXPECT_TRUE(Eventually([&] {
+    for (const MemberInfo& member : a->View()->members) {
+      if (member.name == "b") {
+        return member.claims.tags == std::vector<Tag>{{"role", "gateway"}, {"zone", "fra1"}};
+      }
+    }
+    return false;
+  }));
+  EXPECT_EQ("TAGS_INVALID", ErrorCode(b->SetTags({{"k", "1"}, {"k", "2"}})));
+  EXPECT_EQ("TAGS_INVALID", ErrorCode(b->SetTags({{"k", std::string(513, 'x')}})));
+}
+
+TEST_F(NodeTest, ACertificateOfAnotherAuthorityIsRefused) {
+  auto a = Start(Options("a"));
+  auto other = CreateAuthority(kCluster, SigningKeyKind::kP256, now_ - 3'600);
+  ASSERT_TRUE(other.ok());
+  const auto refused_as = [&](const std::string& code) {
+    const auto refusals = a->Stats().refusals;
+    return std::any_of(refusals.begin(), refusals.end(),
+                       [&](const auto& entry) { return entry.first == code; });
+  };
+  // One that distrusts us as well ends the handshake itself.
+  NodeOptions options = Options("b");
+  options.tls = Certificate("b", *other);
+  options.tls.ca_pem = other->certificate_pem;
+  options.join = {Address(*a)};
+  auto b = Start(std::move(options));
+  EXPECT_TRUE(Eventually([&] { return refused_as("TLS_REFUSED_UNKNOWN_CA"); }));
+  // One that trusts us is refused by us.
+  options = Options("c");
+  options.tls = Certificate("c", *other);
+  options.tls.ca_pem = other->certificate_pem + authority_.certificate_pem;
+  options.join = {Address(*a)};
+  auto c = Start(std::move(options));
+  EXPECT_TRUE(Eventually([&] { return refused_as("CERT_UNTRUSTED"); }));
+  EXPECT_EQ(1u, Alive(*a));
+  EXPECT_EQ(1u, a->View()->members.size());
+  EXPECT_EQ(0u, a->Stats().frames_sent + a->Stats().hellos_sent);
+}
+
+TEST_F(NodeTest, ACertificateWithoutTheKeyIsRefusedByName) {
+  auto a = Start(Options("a"));
+  NodeOptions options = Options("b");
+  options.keys = {*ClusterKey::Create(KeyBytes(9, 32), kCluster, 1)};
+  options.join = {Address(*a)};
+  auto b = Start(std::move(options));
+  EXPECT_TRUE(Eventually([&] {
+    for (const Refusal& refusal : a->Refusals()) {
+      if (refusal.code == "KEY_MISMATCH" && refusal.peer == "b") return true;
+    }
+    return false;
+  }));
+  EXPECT_EQ(1u, a->View()->members.size());
+  EXPECT_EQ(0u, a->Stats().frames_sent + a->Stats().hellos_sent);
+}
+
+TEST_F(NodeTest, WhatCannotWorkIsToldAtTheStart) {
+  auto code = [](NodeOptions options) {
+    auto node = Node::Start(std::move(options));
+    return node.ok() ? std::string("started") : ErrorCode(node.status());
+  };
+  auto a = Start(Options("a"));
+  NodeOptions options = Options("b");
+  options.bind = {Address(*a)};
+  EXPECT_EQ("ADDRESS_IN_USE", code(std::move(options)));
+  options = Options("b");
+  options.bind = {"203.0.113.1:0"};
+  EXPECT_EQ("ADDRESS_NOT_LOCAL", code(std::move(options)));
+  options = Options("b");
+  options.bind = {"0.0.0.0:0"};
+  EXPECT_EQ("ADDRESS_UNROUTABLE", code(std::move(options)));
+  options = Options("b");
+  options.bind = {"localhost"};
+  EXPECT_EQ("ADDRESS_INVALID", code(std::move(options)));
+  options = Options("b");
+  options.name = "c";
+  EXPECT_EQ("CERT_WRONG_NAME", code(std::move(options)));
+  options = Options("b");
+  options.keys.clear();
+  EXPECT_EQ("KEY_MISSING", code(std::move(options)));
+  for (const std::string& name : {std::string(), std::string(129, 'a'), std::string("a\nb")}) {
+    options = Options("b");
+    options.name = name;
+    EXPECT_EQ("NAME_INVALID", code(std::move(options)));
+  }
+}
+
+TEST_F(NodeTest, CallbacksMayCallEverything) {
+  auto a = Start(Options("a"));
+  std::atomic<bool> done{false};
+  const auto watch = a->Watch([&](const Event&, const std::shared_ptr<const NodeView>& view) {
+    EXPECT_GE(view->members.size(), 1u);
+    (void)a->View();
+    (void)a->Stats();
+    EXPECT_TRUE(a->Ping(seconds(1)));
+    EXPECT_TRUE(a->SetTags({{"seen", "yes"}}).ok());
+    done = true;
+  });
+  NodeOptions options = Options("b");
+  options.join = {Address(*a)};
+  auto b = Start(std::move(options));
+  EXPECT_TRUE(Eventually([&] { return done.load(); }));
+}
+
+TEST_F(NodeTest, JoinSaysWhyNobodyAnswered) {
+  auto a = Start(Options("a"));
+  auto b = Start(Options("b"));
+  const absl::StatusOr<int> joined = a->Join({Address(*b)}, seconds(10));
+  ASSERT_TRUE(joined.ok()) << Describe(joined.status());
+  EXPECT_EQ(1, *joined);
+  EXPECT_TRUE(Eventually([&] { return Alive(*a) == 2 && Alive(*b) == 2; }));
+  const std::string address = Address(*b);
+  b.reset();
+  const absl::StatusOr<int> failed = a->Join({"127.0.0.1:1"}, seconds(10));
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ("JOIN_FAILED", ErrorCode(failed.status()));
+  EXPECT_NE(std::string::npos, Describe(failed.status()).find("127.0.0.1:1"));
+}
+
+TEST_F(NodeTest, WorksOnIpv6) {
+  NodeOptions options = Options("a");
+  options.bind = {"[::1]:0"};
+  auto a = Start(std::move(options));
+  options = Options("b");
+  options.bind = {"[::1]:0"};
+  options.join = {Address(*a)};
+  auto b = Start(std::move(options));
+  EXPECT_TRUE(Eventually([&] { return Alive(*a) == 2 && Alive(*b) == 2; }));
+}
+
+}  // namespace
+}  // namespace sotto
