@@ -36,16 +36,15 @@ absl::Status Failed(std::string_view what) {
 }
 
 absl::StatusOr<EvpPkeyPtr> MakeKey(SigningKeyKind kind) {
-  EvpPkeyPtr key(kind == SigningKeyKind::kEd25519 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
-                                                  : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
+  EvpPkeyPtr key(kind == SigningKeyKind::kEd25519
+                     ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
+                     : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
   if (!key) return Failed("no key could be made");
   return key;
 }
 
 // Ed25519 signs without a digest of its own; the others with SHA-256.
-const EVP_MD* DigestFor(EVP_PKEY* key) {
-  return internal::IsEd25519(key) ? nullptr : EVP_sha256();
-}
+const EVP_MD* DigestFor(EVP_PKEY* key) { return internal::IsEd25519(key) ? nullptr : EVP_sha256(); }
 
 absl::StatusOr<std::string> TakeText(BIO* bio) {
   char* data = nullptr;
@@ -58,7 +57,8 @@ absl::StatusOr<PemPair> ToPem(X509* x509, EVP_PKEY* key) {
   const BioPtr certificate(BIO_new(BIO_s_mem()));
   const BioPtr secret(BIO_new(BIO_s_secmem()));
   if (!certificate || !secret || PEM_write_bio_X509(certificate.get(), x509) != 1 ||
-      PEM_write_bio_PKCS8PrivateKey(secret.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+      PEM_write_bio_PKCS8PrivateKey(secret.get(), key, nullptr, nullptr, 0, nullptr, nullptr) !=
+          1) {
     return Failed("PEM cannot be written");
   }
   PemPair pair;
@@ -223,11 +223,11 @@ absl::StatusOr<Issuer> ReadIssuer(const PemPair& authority, bool unchecked) {
 
 absl::Status CheckRequest(const IssueRequest& request, const X509* issuer) {
   if (!IsValidClusterName(request.identity.cluster) || !IsValidMemberName(request.identity.name)) {
-    return CodedError(absl::StatusCode::kInvalidArgument, "NAME_INVALID",
-                      absl::StrCat("names have 1 to ", kMemberNameBytesMax, " (clusters: ",
-                                   kClusterNameBytesMax,
-                                   ") characters of A-Z a-z 0-9 . _ - and begin with a letter or "
-                                   "a digit"));
+    return CodedError(
+        absl::StatusCode::kInvalidArgument, "NAME_INVALID",
+        absl::StrCat("names have 1 to ", kMemberNameBytesMax, " (clusters: ", kClusterNameBytesMax,
+                     ") characters of A-Z a-z 0-9 . _ - and begin with a letter or "
+                     "a digit"));
   }
   time_t end = static_cast<time_t>(request.not_after_unix_s);
   if (request.not_after_unix_s <= request.not_before_unix_s ||
@@ -261,8 +261,8 @@ absl::Status FillLeaf(X509* x509, const IssueRequest& request, X509* issuer) {
         AddExtendedKeyUsage(x509, !request.client_usage_only, !request.server_usage_only));
   }
   if (!request.common_name_only) {
-    SOTTO_RETURN_IF_ERROR(
-        AddUri(x509, request.uri_override.empty() ? ToUri(request.identity) : request.uri_override));
+    SOTTO_RETURN_IF_ERROR(AddUri(
+        x509, request.uri_override.empty() ? ToUri(request.identity) : request.uri_override));
   }
   return AddKeyIds(x509, issuer);
 }

@@ -21,9 +21,9 @@ struct PemPair {
 
 enum class SigningKeyKind : uint8_t { kP256, kEd25519 };
 
-// A self-signed CA for one cluster: subject O=<cluster>, CA:TRUE pathlen 0, keyCertSign and cRLSign,
-// name constraints that permit URIs of this cluster alone.
-// INVALID_ARGUMENT CLUSTER_NAME_INVALID: not a cluster's name. INTERNAL: OpenSSL refused.
+// A self-signed CA for one cluster: subject O=<cluster>, CA:TRUE pathlen 0, keyCertSign and
+// cRLSign, name constraints that permit URIs of this cluster alone. INVALID_ARGUMENT
+// CLUSTER_NAME_INVALID: not a cluster's name. INTERNAL: OpenSSL refused.
 absl::StatusOr<PemPair> CreateAuthority(std::string_view cluster, SigningKeyKind kind,
                                         int64_t now_unix_s, int64_t valid_s = 5 * 365 * 86'400LL);
 
@@ -37,16 +37,16 @@ struct IssueRequest {
   bool omit_usage = false;         // no extended key usage
   bool server_usage_only = false;  // or client_usage_only
   bool client_usage_only = false;
-  bool common_name_only = false;   // no URI; the name in CN
-  std::string uri_override;        // this text as the URI instead of the identity
-  bool weak_rsa = false;           // RSA-1024
-  bool issuer_unchecked = false;   // signs with whatever certificate is given, a leaf too
+  bool common_name_only = false;  // no URI; the name in CN
+  std::string uri_override;       // this text as the URI instead of the identity
+  bool weak_rsa = false;          // RSA-1024
+  bool issuer_unchecked = false;  // signs with whatever certificate is given, a leaf too
 };
 
 // A leaf under the authority: critical basicConstraints CA:FALSE, keyUsage digitalSignature, EKU
-// serverAuth and clientAuth, one URI SAN made with the GeneralName API (no text form to inject into).
-// INVALID_ARGUMENT NAME_INVALID, CERT_VALIDITY_INVALID (an empty span, or beyond the authority's),
-// CA_UNREADABLE (not a CA), CERT_KEY_MISMATCH, KEY_FILE_UNREADABLE.
+// serverAuth and clientAuth, one URI SAN made with the GeneralName API (no text form to inject
+// into). INVALID_ARGUMENT NAME_INVALID, CERT_VALIDITY_INVALID (an empty span, or beyond the
+// authority's), CA_UNREADABLE (not a CA), CERT_KEY_MISMATCH, KEY_FILE_UNREADABLE.
 absl::StatusOr<PemPair> IssueCertificate(const PemPair& authority, const IssueRequest& request);
 
 // A signed, empty-or-not revocation list: serials in hex as SerialHex gives them.

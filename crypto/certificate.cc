@@ -24,7 +24,8 @@ constexpr size_t kUriBytesMax = 8 + kClusterNameBytesMax + 1 + 5 + 1 + kMemberNa
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
 BioPtr ReadOnlyBio(std::string_view text) {
-  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(std::min<size_t>(text.size(), 1 << 20))));
+  return BioPtr(
+      BIO_new_mem_buf(text.data(), static_cast<int>(std::min<size_t>(text.size(), 1 << 20))));
 }
 
 }  // namespace
@@ -199,9 +200,9 @@ Certificate::~Certificate() = default;
 
 absl::StatusOr<CertificateRef> Certificate::FromDer(std::span<const uint8_t> der) {
   if (der.empty() || der.size() > kDerBytesMax) {
-    return CodedError(absl::StatusCode::kInvalidArgument, "CERT_UNREADABLE",
-                      absl::StrCat("a certificate of ", der.size(), " bytes, want 1 to ",
-                                   kDerBytesMax));
+    return CodedError(
+        absl::StatusCode::kInvalidArgument, "CERT_UNREADABLE",
+        absl::StrCat("a certificate of ", der.size(), " bytes, want 1 to ", kDerBytesMax));
   }
   ERR_clear_error();
   const uint8_t* at = der.data();

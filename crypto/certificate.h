@@ -1,9 +1,8 @@
 // X.509 certificates as sotto reads them: who it names, in which role, until when (design M1, S6).
 //
-// Identity is one URI SAN, sotto://<cluster>/node/<name> or sotto://<cluster>/admin/<name>. No CN, no
-// DNS name counts.
-// OpenSSL's types stay in *_internal.h and .cc files.
-// Threads: immutable after parsing; share freely.
+// Identity is one URI SAN, sotto://<cluster>/node/<name> or sotto://<cluster>/admin/<name>. No CN,
+// no DNS name counts. OpenSSL's types stay in *_internal.h and .cc files. Threads: immutable after
+// parsing; share freely.
 #ifndef SOTTO_CRYPTO_CERTIFICATE_H_
 #define SOTTO_CRYPTO_CERTIFICATE_H_
 
@@ -58,9 +57,9 @@ class Certificate {
   std::string SerialHex() const;
   std::string KeyText() const;  // "EC P-256", "ED25519", …
 
-  // ECDSA P-256 over SHA-256, or Ed25519, by the key's kind; 64 bytes either way. ECDSA's are r || s with
-  // the low s, so that nobody else can turn a signature into another one. Another kind of key verifies
-  // nothing, and is refused by TrustStore.
+  // ECDSA P-256 over SHA-256, or Ed25519, by the key's kind; 64 bytes either way. ECDSA's are r ||
+  // s with the low s, so that nobody else can turn a signature into another one. Another kind of
+  // key verifies nothing, and is refused by TrustStore.
   bool VerifySignature(std::string_view message, std::string_view signature) const;
 
   struct Native;  // certificate_internal.h
@@ -80,22 +79,22 @@ using CertificateRef = std::shared_ptr<const Certificate>;
 // Immutable; a change makes a new store with a higher generation, and verdicts are redone (W8).
 class TrustStore {
  public:
-  // CA_UNREADABLE: no certificate in `ca_pem`, or one that is not a CA. CRL_UNREADABLE: not a list, or
-  // not signed by one of these CAs. No system roots, ever.
+  // CA_UNREADABLE: no certificate in `ca_pem`, or one that is not a CA. CRL_UNREADABLE: not a list,
+  // or not signed by one of these CAs. No system roots, ever.
   static absl::StatusOr<std::shared_ptr<const TrustStore>> Create(std::string_view ca_pem,
                                                                   std::string_view crl_pem,
                                                                   std::string_view cluster,
                                                                   uint64_t generation);
   ~TrustStore();
 
-  // Whether `certificate` (with `chain`, intermediates) speaks for a member of this cluster in `role`
-  // at `now_unix_s`. The identity if so; else PERMISSION_DENIED or UNAUTHENTICATED with one of
-  //   CERT_UNTRUSTED (another CA, though of the same name; self-signed; a leaf used as CA; too deep)
-  //   CERT_EXPIRED, CERT_NOT_YET_VALID, CERT_REVOKED, CRL_EXPIRED,
-  //   CRL_MISSING (a list is configured, but none of its issuer)
-  //   CERT_WRONG_USAGE (either EKU lacking; CA as leaf), CERT_NO_USAGE (no EKU at all)
-  //   CERT_NO_IDENTITY, CERT_OTHER_CLUSTER, CERT_WRONG_ROLE, CERT_WEAK_KEY,
-  //   CERT_KEY_KIND (neither P-256 nor Ed25519)
+  // Whether `certificate` (with `chain`, intermediates) speaks for a member of this cluster in
+  // `role` at `now_unix_s`. The identity if so; else PERMISSION_DENIED or UNAUTHENTICATED with one
+  // of
+  //   CERT_UNTRUSTED (another CA, though of the same name; self-signed; a leaf used as CA; too
+  //   deep) CERT_EXPIRED, CERT_NOT_YET_VALID, CERT_REVOKED, CRL_EXPIRED, CRL_MISSING (a list is
+  //   configured, but none of its issuer) CERT_WRONG_USAGE (either EKU lacking; CA as leaf),
+  //   CERT_NO_USAGE (no EKU at all) CERT_NO_IDENTITY, CERT_OTHER_CLUSTER, CERT_WRONG_ROLE,
+  //   CERT_WEAK_KEY, CERT_KEY_KIND (neither P-256 nor Ed25519)
   // `grace_s`: how long past its end the certificate itself is still taken.
   absl::StatusOr<CertificateIdentity> Verify(const Certificate& certificate,
                                              std::span<const CertificateRef> chain,

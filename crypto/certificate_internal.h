@@ -1,4 +1,5 @@
-// What lies behind Certificate, TrustStore and Credentials. For crypto/'s .cc files and test helpers.
+// What lies behind Certificate, TrustStore and Credentials. For crypto/'s .cc files and test
+// helpers.
 #ifndef SOTTO_CRYPTO_CERTIFICATE_INTERNAL_H_
 #define SOTTO_CRYPTO_CERTIFICATE_INTERNAL_H_
 

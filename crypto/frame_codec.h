@@ -83,8 +83,8 @@ enum class DropReason : uint8_t {
 };
 inline constexpr size_t kDropReasons = 18;
 
-// "too_short", "replay_duplicate", …: the enumerator in snake case, the label of metrics and logs;
-// "none" for kNone.
+// "too_short", "replay_duplicate", …: the enumerator in snake case, the label of metrics and
+// logs; "none" for kNone.
 std::string_view ToString(DropReason reason);
 
 inline constexpr size_t kFrameHeaderBytes = 21;

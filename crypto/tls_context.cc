@@ -75,10 +75,9 @@ internal::Refusal Judge(const Connection& connection, X509* leaf, STACK_OF(X509)
   if (!identity.ok()) return refusal;
   peer.identity = *std::move(identity);
   if (!connection.expected_name.empty() && peer.identity.name != connection.expected_name) {
-    refusal.status =
-        CodedError(absl::StatusCode::kPermissionDenied, "CERT_WRONG_NAME",
-                   absl::StrCat("the certificate names ", peer.identity.name, ", expected ",
-                                connection.expected_name));
+    refusal.status = CodedError(absl::StatusCode::kPermissionDenied, "CERT_WRONG_NAME",
+                                absl::StrCat("the certificate names ", peer.identity.name,
+                                             ", expected ", connection.expected_name));
     refusal.x509_error = X509_V_ERR_HOSTNAME_MISMATCH;
   }
   return refusal;

@@ -25,8 +25,8 @@ inline constexpr std::string_view kAlpnAdmin = "sotto-admin/1";
 
 // What a connection has learned about its other end; filled by the verify callback.
 struct TlsPeer {
-  CertificateRef certificate;     // null: none was shown
-  CertificateIdentity identity;   // valid if `verdict` is OK
+  CertificateRef certificate;    // null: none was shown
+  CertificateIdentity identity;  // valid if `verdict` is OK
   absl::Status verdict = absl::UnknownError("no handshake");
 };
 
@@ -34,16 +34,17 @@ class TlsContext {
  public:
   // Builds the context, checks that the key fits the certificate, that the certificate passes
   // `trust` for a node, and shakes hands with itself in memory; so a reload that returns OK works.
-  // The certificate's own code (CERT_EXPIRED, CERT_WRONG_USAGE, …), or TLS_SELF_TEST. Both ends are nodes.
+  // The certificate's own code (CERT_EXPIRED, CERT_WRONG_USAGE and so on), or TLS_SELF_TEST. Both
+  // ends are nodes.
   static absl::StatusOr<std::shared_ptr<const TlsContext>> Create(CredentialsRef credentials,
                                                                   TrustStoreRef trust,
                                                                   std::string_view alpn,
                                                                   int64_t now_unix_s);
   ~TlsContext();
 
-  // For one connection: installs the verify callback that fills `*peer`, which must outlive the SSL.
-  // `wall_clock` gives the unix time at the moment of verification. `expected_name` empty: any node of
-  // the cluster. An SSL of this context that was not prepared trusts nobody.
+  // For one connection: installs the verify callback that fills `*peer`, which must outlive the
+  // SSL. `wall_clock` gives the unix time at the moment of verification. `expected_name` empty: any
+  // node of the cluster. An SSL of this context that was not prepared trusts nobody.
   void Prepare(SSL* ssl, bool is_server, std::string expected_name, TlsPeer* peer,
                std::function<int64_t()> wall_clock) const;
   // After the handshake: version, ALPN, certificate present, verdict. TLS_ALPN, TLS_VERSION,
@@ -64,11 +65,13 @@ using TlsContextRef = std::shared_ptr<const TlsContext>;
 // "TLSv1.3 TLS_AES_256_GCM_SHA384 X25519": version, suite, group.
 std::string DescribeTls(SSL* ssl);
 
-// The code and text for a failed handshake or read: peer's alert, wrong version, not TLS at all, …
-// Reads and clears OpenSSL's error queue of this thread; `peer.verdict` wins where it carries a code.
-// `openssl_error`: the value of an error_code of Asio's SSL category, which has taken it off that queue.
+// The code and text for a failed handshake or read: peer's alert, wrong version, not TLS at all.
+// Reads and clears OpenSSL's error queue of this thread; `peer.verdict` wins where it carries a
+// code. `openssl_error`: the value of an error_code of Asio's SSL category, which has taken it off
+// that queue.
 //   CERT_MISSING             the other end showed none
-//   TLS_REFUSED_UNKNOWN_CA, TLS_REFUSED_EXPIRED, TLS_REFUSED_REVOKED, TLS_REFUSED_NO_CERT, TLS_REFUSED
+//   TLS_REFUSED_UNKNOWN_CA, TLS_REFUSED_EXPIRED, TLS_REFUSED_REVOKED, TLS_REFUSED_NO_CERT,
+//   TLS_REFUSED
 //                            the other end refused our certificate; its log has the exact reason
 //   TLS_ALPN, TLS_VERSION    it speaks TLS, but not ours
 //   TLS_NOT_TLS              it does not speak TLS

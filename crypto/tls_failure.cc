@@ -28,7 +28,8 @@ constexpr Cause kCauses[] = {
     {SSL_R_TLSV1_ALERT_UNKNOWN_CA, absl::StatusCode::kPermissionDenied, "TLS_REFUSED_UNKNOWN_CA",
      "the other end does not trust the CA of our certificate"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, absl::StatusCode::kPermissionDenied,
-     "TLS_REFUSED_EXPIRED", "the other end takes our certificate for expired (or its clock differs)"},
+     "TLS_REFUSED_EXPIRED",
+     "the other end takes our certificate for expired (or its clock differs)"},
     {SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED, absl::StatusCode::kPermissionDenied,
      "TLS_REFUSED_REVOKED", "the other end has our certificate on its revocation list"},
     {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, absl::StatusCode::kPermissionDenied,
@@ -96,11 +97,11 @@ absl::Status DescribeTlsFailure(std::string_view what, const TlsPeer& peer,
   for (const unsigned long error : errors) {
     const Cause* cause = CauseOf(error);
     if (cause == nullptr) continue;
-    return CodedError(cause->kind, cause->code,
-                      absl::StrCat(std::string(what), ": ", std::string(cause->text),
-                                   std::string(cause->kind == absl::StatusCode::kPermissionDenied
-                                                   ? kItsLog
-                                                   : "")));
+    return CodedError(
+        cause->kind, cause->code,
+        absl::StrCat(
+            std::string(what), ": ", std::string(cause->text),
+            std::string(cause->kind == absl::StatusCode::kPermissionDenied ? kItsLog : "")));
   }
   if (errors.empty()) {
     return CodedError(absl::StatusCode::kUnavailable, "TLS_PEER_CLOSED",

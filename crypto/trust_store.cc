@@ -115,8 +115,8 @@ Refusal CheckUsage(X509* leaf, STACK_OF(X509) * chain) {
   }
   EVP_PKEY* key = X509_get0_pubkey(leaf);
   if (!IsP256(key) && !IsEd25519(key)) {
-    return OwnRefusal("CERT_KEY_KIND", absl::StrCat("a key of kind ", KeyTextOf(key),
-                                                    ", want EC P-256 or ED25519"));
+    return OwnRefusal("CERT_KEY_KIND",
+                      absl::StrCat("a key of kind ", KeyTextOf(key), ", want EC P-256 or ED25519"));
   }
   return {};
 }
@@ -129,15 +129,14 @@ Refusal CheckIdentity(const TrustStore& trust, CertificateRole role,
             X509_V_ERR_APPLICATION_VERIFICATION};
   }
   if (identity->cluster != trust.cluster()) {
-    return OwnRefusal("CERT_OTHER_CLUSTER", absl::StrCat("the certificate is of cluster ",
-                                                         identity->cluster, ", ours is ",
-                                                         trust.cluster()));
+    return OwnRefusal("CERT_OTHER_CLUSTER",
+                      absl::StrCat("the certificate is of cluster ", identity->cluster,
+                                   ", ours is ", trust.cluster()));
   }
   if (identity->role != role) {
-    return OwnRefusal("CERT_WRONG_ROLE",
-                      absl::StrCat("the certificate is of role ",
-                                   std::string(ToString(identity->role)), ", want ",
-                                   std::string(ToString(role))));
+    return OwnRefusal("CERT_WRONG_ROLE", absl::StrCat("the certificate is of role ",
+                                                      std::string(ToString(identity->role)),
+                                                      ", want ", std::string(ToString(role))));
   }
   return {};
 }
@@ -153,8 +152,8 @@ absl::StatusOr<CertificateIdentity> VerifyX509(const TrustStore& trust, X509* le
   if (leaf == nullptr || !context ||
       X509_STORE_CTX_init(context.get(), trust.native().store.get(), leaf, untrusted) != 1) {
     refusal->x509_error = X509_V_ERR_UNSPECIFIED;
-    refusal->status = OpenSslError(absl::StatusCode::kInternal, "CERT_UNTRUSTED",
-                                   "verification could not begin");
+    refusal->status =
+        OpenSslError(absl::StatusCode::kInternal, "CERT_UNTRUSTED", "verification could not begin");
     return refusal->status;
   }
   if (untrusted != nullptr && sk_X509_num(untrusted) > kChainMax) {
@@ -261,8 +260,7 @@ absl::StatusOr<TrustStoreRef> TrustStore::Create(std::string_view ca_pem, std::s
   }
   if (trust->authorities_.empty()) return unreadable("no certificate in PEM form");
   if (!crl_pem.empty()) {
-    SOTTO_RETURN_IF_ERROR(
-        AddRevocationLists(crl_pem, store, trust->authorities_).status());
+    SOTTO_RETURN_IF_ERROR(AddRevocationLists(crl_pem, store, trust->authorities_).status());
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     trust->native_->has_revocation_list = true;
   }

@@ -1,4 +1,4 @@
-// How the library speaks: structured records into a sink that the embedder passes. No output of its own.
+// How the library speaks: structured records into a sink of the embedder's. It prints nothing.
 #ifndef SOTTO_GOSSIP_LOG_H_
 #define SOTTO_GOSSIP_LOG_H_
 
@@ -13,8 +13,8 @@ namespace sotto {
 
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
 
-// One record: an event word and its fields, printed as `warn frame_rejected peer=… reason=… count=…`.
-// Never holds a secret.
+// One record: an event word and its fields, printed as `warn frame_rejected peer=… count=…`. Never
+// holds a secret.
 struct LogRecord {
   LogLevel level = LogLevel::kInfo;
   std::string event;

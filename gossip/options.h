@@ -36,7 +36,8 @@ struct ProtocolOptions {
 
   // ---- suspicion --------------------------------------------------------------------------------
   // Minimum = alpha * max(1, log10(n)) * probe_interval; maximum = beta * minimum. The timer starts
-  // at the maximum and falls to the minimum with K independent confirmations (Lifeguard, section 3).
+  // at the maximum and falls to the minimum with K independent confirmations (Lifeguard, section
+  // 3).
   int suspicion_alpha = 4;
   int suspicion_beta = 6;
   int suspicion_confirmations = 3;

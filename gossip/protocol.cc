@@ -256,6 +256,12 @@ ViewAgreement Protocol::Impl::view_agreement() const {
   return result;
 }
 
+Standing Protocol::Impl::standing() const {
+  Standing result = standing_;
+  result.broadcasts_queued = broadcasts_.size();
+  return result;
+}
+
 bool Protocol::Impl::IsActive() const { return started_ && standing_.announced && !IsSilent(); }
 
 int Protocol::Impl::TransmitLimit() const {
@@ -321,7 +327,7 @@ Instant Protocol::NextDeadline() const { return impl_->NextDeadline(); }
 std::vector<MemberInfo> Protocol::Members(bool all) const { return impl_->Members(all); }
 std::optional<MemberInfo> Protocol::Find(std::string_view name) const { return impl_->Find(name); }
 StatementRef Protocol::FindBoot(const BootId& boot_id) const { return impl_->FindBoot(boot_id); }
-const Standing& Protocol::standing() const { return impl_->standing(); }
+Standing Protocol::standing() const { return impl_->standing(); }
 ViewAgreement Protocol::view_agreement() const { return impl_->view_agreement(); }
 const ProtocolCounters& Protocol::counters() const { return impl_->counters(); }
 Incarnation Protocol::incarnation() const { return impl_->incarnation(); }

@@ -166,7 +166,7 @@ class Protocol {
   // The Alive of the process with this boot id, if it is the one its member runs now (or null). The
   // frame codec's question for each new session.
   StatementRef FindBoot(const BootId& boot_id) const;
-  const Standing& standing() const;
+  Standing standing() const;
   ViewAgreement view_agreement() const;
   const ProtocolCounters& counters() const;
   Incarnation incarnation() const;

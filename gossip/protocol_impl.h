@@ -100,7 +100,7 @@ class Protocol::Impl {
   std::vector<MemberInfo> Members(bool all) const;
   std::optional<MemberInfo> Find(std::string_view name) const;
   StatementRef FindBoot(const BootId& boot_id) const;
-  const Standing& standing() const { return standing_; }
+  Standing standing() const;
   ViewAgreement view_agreement() const;
   const ProtocolCounters& counters() const { return counters_; }
   Incarnation incarnation() const { return incarnation_; }

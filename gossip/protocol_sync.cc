@@ -114,6 +114,11 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
       HeardFrom(*member);
     }
   }
+  // A contact that is our own name, run by another process: it was there first (M9).
+  if (reached && !standing_.announced && peer->name == self_.name &&
+      peer->boot_id != self_.boot_id) {
+    FallSilent("another process answers under this name");
+  }
   if (sync.contact) {
     OnContactFinished(*sync.contact, outcome, peer);
   } else if (sync.reason == SyncReason::kTwin) {

@@ -1,10 +1,10 @@
 // A small seeded generator that gives the same numbers on every machine.
 //
-// The core's only randomness: shuffles, fan-out, jitter, the 64 bits of a ping. Nothing secret comes
-// from it; the driver seeds it from the system's generator in production and from a constant in tests.
-// Algorithm: xoshiro256** 1.0 seeded by splitmix64 (Blackman and Vigna, "Scrambled linear
-// pseudorandom number generators", ACM TOMS 47, 2021). One independent stream for each concern keeps
-// choices from correlating with one another.
+// The core's only randomness: shuffles, fan-out, jitter, the 64 bits of a ping. Nothing secret
+// comes from it; the driver seeds it from the system's generator in production and from a constant
+// in tests. Algorithm: xoshiro256** 1.0 seeded by splitmix64 (Blackman and Vigna, "Scrambled linear
+// pseudorandom number generators", ACM TOMS 47, 2021). One independent stream for each concern
+// keeps choices from correlating with one another.
 #ifndef SOTTO_GOSSIP_RNG_H_
 #define SOTTO_GOSSIP_RNG_H_
 

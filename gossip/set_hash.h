@@ -1,10 +1,10 @@
 // A hash of a set that can be kept while the set changes: the sum of its elements' hashes (M5).
 //
-// Two 64-bit sums of a keyed hash of (name, hash of the owner's statement), over the members that are
-// alive or suspect. The key comes from the cluster's name: two clusters' tables never look alike.
-// Additive, so order does not matter and an element leaves as it came. It detects differences between
-// honest tables; it is not a commitment against a member that makes up statements to collide.
-// Hash: SipHash-2-4 (Aumasson and Bernstein, 2012) under two derived keys.
+// Two 64-bit sums of a keyed hash of (name, hash of the owner's statement), over the members that
+// are alive or suspect. The key comes from the cluster's name: two clusters' tables never look
+// alike. Additive, so order does not matter and an element leaves as it came. It detects
+// differences between honest tables; it is not a commitment against a member that makes up
+// statements to collide. Hash: SipHash-2-4 (Aumasson and Bernstein, 2012) under two derived keys.
 #ifndef SOTTO_GOSSIP_SET_HASH_H_
 #define SOTTO_GOSSIP_SET_HASH_H_
 

@@ -1,8 +1,10 @@
-// A signed statement about a member, as the core sees it: verified, immutable, relayed byte for byte.
+// A signed statement about a member, as the core sees it: verified, immutable, relayed byte for
+// byte.
 //
-// The shell makes statements (from the network after their signature passed, or from a draft that the
-// core asked it to sign); the core compares them, keeps them and hands them on, and never looks into
-// `bytes`. Ownership: shared and const; one statement may sit in the tables of many nodes at once.
+// The shell makes statements (from the network after their signature passed, or from a draft that
+// the core asked it to sign); the core compares them, keeps them and hands them on, and never looks
+// into `bytes`. Ownership: shared and const; one statement may sit in the tables of many nodes at
+// once.
 #ifndef SOTTO_GOSSIP_STATEMENT_H_
 #define SOTTO_GOSSIP_STATEMENT_H_
 
@@ -40,11 +42,11 @@ struct AliveClaims {
   std::vector<Endpoint> addresses;  // 1 to kAddressesMax, in the order of preference
   std::vector<Tag> tags;
   BootId boot_id;
-  std::array<uint8_t, 16> boot_nonce{};      // boot_id = first 8 B of SHA-256(cluster, name, nonce)
-  std::array<uint8_t, 32> x25519_public{};   // made anew with each boot id
-  uint8_t version_min = 1;                   // frame versions that the member opens
+  std::array<uint8_t, 16> boot_nonce{};     // boot_id = first 8 B of SHA-256(cluster, name, nonce)
+  std::array<uint8_t, 32> x25519_public{};  // made anew with each boot id
+  uint8_t version_min = 1;                  // frame versions that the member opens
   uint8_t version_max = 1;
-  int64_t not_after_unix_s = 0;              // end of the signing certificate's validity
+  int64_t not_after_unix_s = 0;  // end of the signing certificate's validity
 
   friend bool operator==(const AliveClaims&, const AliveClaims&) = default;
 };
@@ -57,7 +59,7 @@ struct Statement {
   Hash256 hash;             // of `bytes`: identity, and the last tie-break of the merge
   Hash256 certificate;      // SHA-256 of the signer's certificate (DER)
   std::optional<AliveClaims> alive;  // present exactly for kAlive
-  std::string bytes;                 // exactly what was signed, with its signature; opaque to the core
+  std::string bytes;  // exactly what was signed, with its signature; opaque to the core
 };
 using StatementRef = std::shared_ptr<const Statement>;
 

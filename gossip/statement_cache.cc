@@ -19,8 +19,8 @@ std::span<const uint8_t> AsBytes(std::string_view text) {
 Hash256 Sha256(std::string_view bytes) {
   Hash256 hash;
   unsigned int size = 0;
-  SOTTO_CHECK(EVP_Digest(bytes.data(), bytes.size(), hash.bytes.data(), &size, EVP_sha256(),
-                         nullptr) == 1);
+  SOTTO_CHECK(
+      EVP_Digest(bytes.data(), bytes.size(), hash.bytes.data(), &size, EVP_sha256(), nullptr) == 1);
   return hash;
 }
 
@@ -35,7 +35,8 @@ size_t StatementCache::HashOf::operator()(const Hash256& hash) const {
 StatementCache::StatementCache(TrustStoreRef trust, StatementCacheOptions options)
     : trust_(std::move(trust)), options_(options) {}
 
-// ---- statements -------------------------------------------------------------------------------------
+// ---- statements
+// -------------------------------------------------------------------------------------
 
 StatementResult StatementCache::Resolve(std::string_view bytes, int64_t now_unix_s) {
   if (const auto known = statements_.find(Sha256(bytes)); known != statements_.end()) {
@@ -97,14 +98,15 @@ void StatementCache::EraseStatementsOf(const Hash256& certificate) {
   });
 }
 
-// ---- what waits for a certificate -------------------------------------------------------------------
+// ---- what waits for a certificate
+// -------------------------------------------------------------------
 
 void StatementCache::Wait(UnverifiedStatement parsed) {
   const Hash256 hash = parsed.statement.hash;
   const size_t size = parsed.statement.bytes.size();
   if (pending_.contains(hash) || size > options_.pending_bytes_max) return;
-  // The claimed signer is not verified, so that its share bounds repetition, not malice; gossip brings
-  // back what is turned away here.
+  // The claimed signer is not verified, so that its share bounds repetition, not malice; gossip
+  // brings back what is turned away here.
   size_t& of_signer = pending_by_signer_[parsed.statement.signer];
   if (of_signer >= options_.pending_per_signer_max) return;
   ++of_signer;
@@ -147,15 +149,16 @@ std::vector<UnverifiedStatement> StatementCache::TakePendingFor(const Hash256& c
   return taken;
 }
 
-// ---- certificates -----------------------------------------------------------------------------------
+// ---- certificates
+// -----------------------------------------------------------------------------------
 
 absl::Status StatementCache::Judge(CertificateEntry& entry, int64_t now_unix_s) const {
   absl::StatusOr<CertificateIdentity> identity = trust_->Verify(
       *entry.certificate, {}, CertificateRole::kNode, now_unix_s, kCertificateGraceS);
   if (!identity.ok()) return identity.status();
   entry.identity = *std::move(identity);
-  entry.verdict_until_unix_s = std::min(
-      now_unix_s + kVerdictS, entry.certificate->not_after_unix_s() + kCertificateGraceS);
+  entry.verdict_until_unix_s =
+      std::min(now_unix_s + kVerdictS, entry.certificate->not_after_unix_s() + kCertificateGraceS);
   return absl::OkStatus();
 }
 

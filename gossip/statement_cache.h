@@ -1,13 +1,12 @@
 // Raw statements to verified ones, each verified once; certificates on demand (design W8).
 //
-// Holds the certificates of the cluster's nodes (relayed on request), verified statements by hash, and
-// statements that wait for a certificate. All of it is bounded: only certificates that the trust store
-// accepts for a node are kept, a few for each name; waiting statements are limited in number, in bytes
-// and for each signer they name.
-// Verdicts hold for one trust store and at most kVerdictS; a new store redoes them all.
-// A statement brings its signer's leaf alone: intermediates, if any, stand in the CA bundle.
-// A table of more than pending_max statements is resolved again once its certificates have come.
-// Threads: none; the node's strand owns it.
+// Holds the certificates of the cluster's nodes (relayed on request), verified statements by hash,
+// and statements that wait for a certificate. All of it is bounded: only certificates that the
+// trust store accepts for a node are kept, a few for each name; waiting statements are limited in
+// number, in bytes and for each signer they name. Verdicts hold for one trust store and at most
+// kVerdictS; a new store redoes them all. A statement brings its signer's leaf alone:
+// intermediates, if any, stand in the CA bundle. A table of more than pending_max statements is
+// resolved again once its certificates have come. Threads: none; the node's strand owns it.
 #ifndef SOTTO_GOSSIP_STATEMENT_CACHE_H_
 #define SOTTO_GOSSIP_STATEMENT_CACHE_H_
 
@@ -79,15 +78,16 @@ class StatementCache {
   absl::StatusOr<std::vector<StatementRef>> AddCertificate(const CertificateRef& certificate,
                                                            int64_t now_unix_s);
 
-  // Remembers a statement of our own making, so that its echoes cost nothing; our certificate must have
-  // been added.
+  // Remembers a statement of our own making, so that its echoes cost nothing; our certificate must
+  // have been added.
   void AddOwn(const StatementRef& statement);
 
   // Null if it is not held. Relays answer requests from here.
   CertificateRef FindCertificate(const Hash256& hash);
   bool HoldsCertificate(const Hash256& hash) const;
 
-  // Redoes all verdicts. The refused are forgotten with all they signed; the caller tells what follows.
+  // Redoes all verdicts. The refused are forgotten with all they signed; the caller tells what
+  // follows.
   std::vector<Refused> SetTrust(TrustStoreRef trust, int64_t now_unix_s);
   const TrustStoreRef& trust() const { return trust_; }
 

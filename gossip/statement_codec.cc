@@ -21,8 +21,8 @@ static_assert(kWireCertificateBytesMax == Certificate::kDerBytesMax);
 Hash256 Sha256(std::string_view bytes) {
   Hash256 hash;
   unsigned int size = 0;
-  SOTTO_CHECK(EVP_Digest(bytes.data(), bytes.size(), hash.bytes.data(), &size, EVP_sha256(),
-                         nullptr) == 1);
+  SOTTO_CHECK(
+      EVP_Digest(bytes.data(), bytes.size(), hash.bytes.data(), &size, EVP_sha256(), nullptr) == 1);
   return hash;
 }
 
@@ -196,8 +196,8 @@ bool IsValidMemberEndpoint(const Endpoint& endpoint) {
   const std::array<uint8_t, 16>& ip = endpoint.ip;
   if (endpoint.port == 0) return false;
   if (IsMappedV4(ip)) {
-    const bool is_wildcard = ip[12] == 0;                 // 0.0.0.0/8
-    const bool is_multicast_or_above = ip[12] >= 224;     // multicast, reserved, broadcast
+    const bool is_wildcard = ip[12] == 0;              // 0.0.0.0/8
+    const bool is_multicast_or_above = ip[12] >= 224;  // multicast, reserved, broadcast
     return !is_wildcard && !is_multicast_or_above;
   }
   const bool is_wildcard = std::all_of(ip.begin(), ip.end(), [](uint8_t b) { return b == 0; });
@@ -285,8 +285,7 @@ DropReason VerifyStatementBy(const UnverifiedStatement& parsed, const Certificat
   if (statement.alive && statement.alive->not_after_unix_s != certificate.not_after_unix_s()) {
     return DropReason::kSemantic;
   }
-  if (!certificate.VerifySignature(SignedText(statement.kind, parsed.body()),
-                                   parsed.signature())) {
+  if (!certificate.VerifySignature(SignedText(statement.kind, parsed.body()), parsed.signature())) {
     return DropReason::kBadSignature;
   }
   return DropReason::kNone;
@@ -297,8 +296,8 @@ DropReason VerifyStatement(const UnverifiedStatement& parsed, const Certificate&
   if (certificate.sha256() != parsed.statement.certificate) {
     return DropReason::kUnknownCertificate;
   }
-  const absl::StatusOr<CertificateIdentity> identity = trust.Verify(
-      certificate, {}, CertificateRole::kNode, now_unix_s, kCertificateGraceS);
+  const absl::StatusOr<CertificateIdentity> identity =
+      trust.Verify(certificate, {}, CertificateRole::kNode, now_unix_s, kCertificateGraceS);
   if (!identity.ok()) {
     if (why != nullptr) *why = identity.status();
     return DropReason::kUnknownCertificate;

@@ -2,10 +2,9 @@
 //
 //   bytes = body || signature of 64 bytes over "sotto/1 <kind>\0" || body
 //
-// The body is protobuf, serialised once, by its signer; relays pass the bytes on as they are. Body and
-// signature have one encoding each (ECDSA as r || s with the low s), so nobody but the signer can give
-// the same statement another hash.
-// Threads: pure functions.
+// The body is protobuf, serialised once, by its signer; relays pass the bytes on as they are. Body
+// and signature have one encoding each (ECDSA as r || s with the low s), so nobody but the signer
+// can give the same statement another hash. Threads: pure functions.
 #ifndef SOTTO_GOSSIP_STATEMENT_CODEC_H_
 #define SOTTO_GOSSIP_STATEMENT_CODEC_H_
 
@@ -61,8 +60,9 @@ struct UnverifiedStatement {
   }
 };
 
-// kNone, kDecode (not our encoding) or kSemantic: names, addresses, tags, versions or a boot id that
-// cannot be; an owner's kind about another, an accusation of oneself; incarnation of boot number 0.
+// kNone, kDecode (not our encoding) or kSemantic: names, addresses, tags, versions or a boot id
+// that cannot be; an owner's kind about another, an accusation of oneself; incarnation of boot
+// number 0.
 DropReason ParseStatement(std::string_view bytes, UnverifiedStatement* parsed);
 
 // Whether `certificate`, which `trust` accepts for a node at `now_unix_s`, made this statement.
@@ -81,7 +81,8 @@ DropReason VerifyStatementBy(const UnverifiedStatement& parsed, const Certificat
 // Tags as statements carry them: sorted by key, each key once and of the alphabet of member names,
 // values of printable UTF-8, at most kTagsBytesMax in all.
 bool AreValidTags(const std::vector<Tag>& tags);
-// An address that a member may be reached at: with a port, not the wildcard, multicast or broadcast.
+// An address that a member may be reached at: with a port, not the wildcard, multicast or
+// broadcast.
 bool IsValidMemberEndpoint(const Endpoint& endpoint);
 
 }  // namespace sotto

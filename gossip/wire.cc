@@ -96,7 +96,8 @@ absl::Status TooLong(std::string_view what) {
   return CodedError(absl::StatusCode::kResourceExhausted, "MESSAGE_TOO_LONG", what);
 }
 
-// ---- datagrams --------------------------------------------------------------------------------------
+// ---- datagrams
+// --------------------------------------------------------------------------------------
 
 struct MessageEncoder {
   wire::Message* out;
@@ -212,7 +213,8 @@ DropReason DecodeHello(std::span<const uint8_t> bytes, WireHello* hello) {
   return DropReason::kNone;
 }
 
-// ---- the preamble -----------------------------------------------------------------------------------
+// ---- the preamble
+// -----------------------------------------------------------------------------------
 
 std::string EncodePreamble(const Preamble& preamble) {
   SOTTO_CHECK(preamble.keys.size() <= kPreambleKeysMax);
@@ -285,7 +287,8 @@ absl::StatusOr<BootId> CheckPreamble(const Preamble& preamble, std::string_view 
   return MakeBootId(preamble.cluster, preamble.name, preamble.boot_nonce);
 }
 
-// ---- messages of a stream ---------------------------------------------------------------------------
+// ---- messages of a stream
+// ---------------------------------------------------------------------------
 
 namespace {
 
@@ -374,7 +377,9 @@ struct StreamEncoder {
     out->mutable_busy()->set_retry_after_ms(m.retry_after_ms);
   }
   void operator()(const WantStatement& m) const { out->mutable_want_statement()->set_name(m.name); }
-  void operator()(const StreamStatements& m) const { Fill(m.statements, out->mutable_statements()); }
+  void operator()(const StreamStatements& m) const {
+    Fill(m.statements, out->mutable_statements());
+  }
 
   static void Fill(const std::vector<std::string>& from, wire::ByteList* to) {
     for (const std::string& item : from) to->add_items(item);
@@ -394,9 +399,8 @@ absl::StatusOr<StreamMessage> TakeMessage(wire::StreamMessage& in) {
     case wire::StreamMessage::kSyncRequest: {
       const wire::SyncRequest& m = in.sync_request();
       if (m.reason() > 255) return Malformed("a reason for a sync that is not known");
-      return SyncRequest{{m.hash_low(), m.hash_high()},
-                         static_cast<SyncReason>(m.reason()),
-                         m.announce()};
+      return SyncRequest{
+          {m.hash_low(), m.hash_high()}, static_cast<SyncReason>(m.reason()), m.announce()};
     }
     case wire::StreamMessage::kSyncEqual:
       return SyncEqual{};
@@ -452,8 +456,8 @@ absl::StatusOr<std::string> EncodeStreamMessage(const StreamMessage& message) {
 
 absl::StatusOr<StreamMessage> DecodeStreamMessage(std::string_view bytes) {
   if (bytes.size() > kStreamMessageBytesMax) {
-    return TooLong(absl::StrCat("a message of ", bytes.size(), " bytes, at most ",
-                                kStreamMessageBytesMax));
+    return TooLong(
+        absl::StrCat("a message of ", bytes.size(), " bytes, at most ", kStreamMessageBytesMax));
   }
   CodedInputStream scan(reinterpret_cast<const uint8_t*>(bytes.data()),
                         static_cast<int>(bytes.size()));

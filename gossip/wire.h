@@ -1,7 +1,7 @@
 // Messages to bytes and back (protobuf inside; its types never leave wire.cc).
 //
-// Three forms: the plaintext of datagrams and hellos; the preamble, plain inside TLS; and the messages
-// of a stream, inside its sealed frames. The stream puts a length before the last two.
+// Three forms: the plaintext of datagrams and hellos; the preamble, plain inside TLS; and the
+// messages of a stream, inside its sealed frames. The stream puts a length before the last two.
 //
 // Decoders are total: any bytes give a value or a reason, never a crash, and no list is allocated
 // before its length was held against the limits below. Unknown fields and unknown kinds of message
@@ -33,8 +33,9 @@
 
 namespace sotto {
 
-// ---- limits -----------------------------------------------------------------------------------------
-// No datagram can hold more messages than this: the least takes 12 bytes.
+// ---- limits
+// ----------------------------------------------------------------------------------------- No
+// datagram can hold more messages than this: the least takes 12 bytes.
 inline constexpr size_t kPacketMessagesMax = 160;
 inline constexpr size_t kPacketStatementsMax = 64;
 inline constexpr size_t kPacketWantsMax = 16;
@@ -45,11 +46,12 @@ inline constexpr size_t kWireCertificateBytesMax = 4096;  // Certificate::kDerBy
 inline constexpr size_t kPreambleBytesMax = 4 * 1024;
 inline constexpr size_t kPreambleKeysMax = 16;
 inline constexpr size_t kStreamMessageBytesMax = 8 * 1024 * 1024;
-inline constexpr size_t kSyncStatementsMax = 65'536;     // for each message, and for a whole sync
+inline constexpr size_t kSyncStatementsMax = 65'536;  // for each message, and for a whole sync
 inline constexpr size_t kSyncDeadNamesMax = 65'536;
 inline constexpr size_t kStreamCertificatesMax = 1'024;  // asked for, or sent, in one message
 
-// ---- datagrams --------------------------------------------------------------------------------------
+// ---- datagrams
+// --------------------------------------------------------------------------------------
 
 // What a datagram held: statements are still bytes, for StatementCache to resolve.
 struct WirePacket {
@@ -78,7 +80,8 @@ struct WireHello {
 std::string EncodeHello(std::string_view alive, std::string_view certificate_der, size_t budget);
 DropReason DecodeHello(std::span<const uint8_t> bytes, WireHello* hello);
 
-// ---- the preamble -----------------------------------------------------------------------------------
+// ---- the preamble
+// -----------------------------------------------------------------------------------
 
 // The first thing either end says inside TLS, before any sealed frame (K1).
 struct Preamble {
@@ -87,8 +90,8 @@ struct Preamble {
   std::string cluster;
   std::string name;
   std::array<uint8_t, 16> boot_nonce{};
-  std::vector<KeyId> keys;            // held
-  std::optional<KeyId> sealing_key;   // none: the ring is empty
+  std::vector<KeyId> keys;           // held
+  std::optional<KeyId> sealing_key;  // none: the ring is empty
   friend bool operator==(const Preamble&, const Preamble&) = default;
 };
 
@@ -96,13 +99,14 @@ std::string EncodePreamble(const Preamble& preamble);
 // INVALID_ARGUMENT PREAMBLE_INVALID: not a preamble, or with names, keys or
 // versions that cannot be.
 absl::StatusOr<Preamble> DecodePreamble(std::string_view bytes);
-// Whether the other end may claim this: our cluster, and the name of its certificate. The boot id that
-// follows from it, or PERMISSION_DENIED CLUSTER_MISMATCH, CERT_WRONG_NAME; FAILED_PRECONDITION
+// Whether the other end may claim this: our cluster, and the name of its certificate. The boot id
+// that follows from it, or PERMISSION_DENIED CLUSTER_MISMATCH, CERT_WRONG_NAME; FAILED_PRECONDITION
 // VERSION_MISMATCH: no frame version in common.
 absl::StatusOr<BootId> CheckPreamble(const Preamble& preamble, std::string_view cluster,
                                      std::string_view certificate_name);
 
-// ---- messages of a stream ---------------------------------------------------------------------------
+// ---- messages of a stream
+// ---------------------------------------------------------------------------
 
 // "This is my table's hash; let us compare." `announce`: the sender's own Alive is among its rows.
 struct SyncRequest {
@@ -163,15 +167,15 @@ struct StreamStatements {
   friend bool operator==(const StreamStatements&, const StreamStatements&) = default;
 };
 
-using StreamMessage =
-    std::variant<SyncRequest, SyncEqual, SyncRows, SyncTombstones, SyncDone, WantCertificates,
-                 CertificateBundle, StreamPing, StreamAck, StreamBusy, WantStatement,
-                 StreamStatements>;
+using StreamMessage = std::variant<SyncRequest, SyncEqual, SyncRows, SyncTombstones, SyncDone,
+                                   WantCertificates, CertificateBundle, StreamPing, StreamAck,
+                                   StreamBusy, WantStatement, StreamStatements>;
 
 // RESOURCE_EXHAUSTED MESSAGE_TOO_LONG: beyond a limit above.
 absl::StatusOr<std::string> EncodeStreamMessage(const StreamMessage& message);
-// INVALID_ARGUMENT STREAM_MALFORMED (not our encoding, or values that cannot be); RESOURCE_EXHAUSTED MESSAGE_TOO_LONG; UNIMPLEMENTED MESSAGE_UNKNOWN: a kind that only a newer
-// node knows, to be passed over.
+// INVALID_ARGUMENT STREAM_MALFORMED (not our encoding, or values that cannot be);
+// RESOURCE_EXHAUSTED MESSAGE_TOO_LONG; UNIMPLEMENTED MESSAGE_UNKNOWN: a kind that only a newer node
+// knows, to be passed over.
 absl::StatusOr<StreamMessage> DecodeStreamMessage(std::string_view bytes);
 
 // Cuts a table into parts of at most `bytes_max` bytes of statements and names each, at least one;

@@ -3,8 +3,8 @@
 
   tools/tidy_codes.py        names the codes without a page; exit 1 when there are any
 
-A code is a text of capitals with an underscore in it, or a text that is given to CodedError; a reason
-of a dropped frame or an event's word comes from the switch that names it.
+A code is a text of capitals with an underscore in it, or a text that is given to CodedError; a
+reason of a dropped frame or an event's word comes from the function that names it.
 """
 
 import glob
@@ -15,8 +15,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDERS = ("gossip", "crypto", "store", "cmd")
 
-# Texts of that shape that are no codes: names of status kinds, of environment variables, and of what
-# systemd and OpenSSL call theirs.
+# Texts of that shape that are no codes: kinds of status, environment variables, what systemd and
+# OpenSSL call theirs.
 NOT_CODES = re.compile(
     r"(SOTTO|XDG|SSL|OPENSSL|LISTEN|NOTIFY|SD|LC|EVP|OSSL)_.*|.*_SOTTO_.*"
     r"|NO_COLOR|JOURNAL_STREAM|WATCHDOG_USEC|WATCHDOG_PID|INVOCATION_ID|SYSTEMD_.*|COMP_.*"
@@ -25,7 +25,8 @@ NOT_CODES = re.compile(
     r"|CLUSTER_NAME|NODE_NAME")
 COMMENT = re.compile(r"//[^\n]*")
 CAPITALS = re.compile(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"')
-# CodedError(kind, "CODE", …), and Complaint{exit, "CODE", …}: there a word without an underscore counts.
+# CodedError(kind, "CODE", …) and Complaint{exit, "CODE", …}: there a word without an underscore
+# counts too.
 GIVEN = re.compile(r'(?:CodedError|Complaint)\s*[({][^"{}();]*"([A-Z][A-Z0-9_]*)"')
 WORD_SWITCHES = (("crypto/frame_codec.cc", "DropReason"), ("crypto/frame_header.cc", "DropReason"),
                  ("gossip/event.cc", "EventKind"))

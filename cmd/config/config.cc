@@ -89,7 +89,7 @@ class Loader {
       result_.findings.push_back({FindingLevel::kError, ErrorCode(text.status()), path,
                                   std::string(text.status().message()),
                                   ErrorCode(text.status()) == "FILE_MISSING"
-                                      ? absl::StrCat("sotto config init --out ", path)
+                                      ? absl::StrCat("sotto --config ", path, " config init")
                                       : ""});
       return;
     }
@@ -259,7 +259,14 @@ class Loader {
     const std::string key = error->field == "packet_bytes_max"
                                 ? "gossip.datagram_bytes_max"
                                 : absl::StrCat("gossip.", error->field);
-    Error(key, "CONFIG_CONTRADICTION", error->message);
+    // A timer that only the profile sets has no place; the one that was set beside it has.
+    std::string_view at = key;
+    for (const KeySpec& spec : ConfigSchema()) {
+      if (!IsSet(at) && spec.from_profile && IsSet(spec.key)) at = spec.key;
+    }
+    result_.findings.push_back({FindingLevel::kError, "CONFIG_CONTRADICTION", Where(at),
+                                absl::StrCat(key, ": ", error->message),
+                                "sotto config show --origin"});
   }
 
   void CheckStore() {

@@ -33,6 +33,8 @@ constexpr Millis kPartitionLimit{20'000};
 constexpr Millis kHealLimit{15'000};
 constexpr Millis kLeaveLimit{8'000};
 constexpr Millis kRefusedLimit{12'000};
+// How long a stranger's absence is watched.
+constexpr Millis kAbsentFor{1'500};
 
 // The value at "key.id" below an object; null if there is none.
 const json::value* At(const json::value& value, std::string_view path) {
@@ -196,8 +198,7 @@ absl::Status Story::ShowCipher() {
 }
 
 absl::Status Story::WaitState(const std::vector<int>& observers, int member, std::string_view state,
-                              Millis limit) {
-  const auto begin = Lab::Clock::now();
+                              Millis limit, Lab::Clock::time_point begin) {
   std::set<int> waiting(observers.begin(), observers.end());
   const bool all = lab_.WaitUntil(limit, [&] {
     for (auto it = waiting.begin(); it != waiting.end();) {
@@ -220,8 +221,9 @@ absl::Status Story::WaitState(const std::vector<int>& observers, int member, std
 
 absl::Status Story::KillOne(int victim) {
   say_.Step(absl::StrCat("Killing ", lab_.name(victim), " with SIGKILL; it cannot say goodbye."));
+  const auto begin = Lab::Clock::now();
   lab_.Kill(victim);
-  return WaitState(Running(), victim, "dead", kDeathLimit);
+  return WaitState(Running(), victim, "dead", kDeathLimit, begin);
 }
 
 absl::Status Story::Restart(int node) {
@@ -285,8 +287,9 @@ absl::Status Story::CutAndHeal() {
 
 absl::Status Story::LeaveOne(int node) {
   say_.Step(absl::StrCat(lab_.name(node), " leaves, and says so."));
+  const auto begin = Lab::Clock::now();
   SOTTO_RETURN_IF_ERROR(lab_.Post(node, "/v1/leave", json::object{{"timeout_s", 5}}).status());
-  SOTTO_RETURN_IF_ERROR(WaitState(Without(Running(), node), node, "left", kLeaveLimit));
+  SOTTO_RETURN_IF_ERROR(WaitState(Without(Running(), node), node, "left", kLeaveLimit, begin));
   const auto code = lab_.process(node)->Wait(kLeaveLimit);
   if (code != 0) return Missed(absl::StrCat(lab_.name(node), " ends with exit code 0"));
   say_.Say(absl::StrCat(lab_.name(node), " ended with exit code 0."));
@@ -372,11 +375,15 @@ absl::Status Story::Foreigners() {
       return false;
     });
     if (!refused) return Missed(absl::StrCat(lab_.name(stranger), " refused by somebody"));
-    for (const int node : Running()) {
-      if (lab_.StatesAt(node).contains(lab_.name(stranger))) {
-        return Missed(absl::StrCat(lab_.name(stranger), " is in no table, but ", lab_.name(node),
-                                   " lists it"));
-      }
+    // It goes on knocking; it must go on being nobody.
+    std::string listed_by;
+    if (lab_.WaitUntil(kAbsentFor, [&] {
+          for (const int node : Running()) {
+            if (lab_.StatesAt(node).contains(lab_.name(stranger))) listed_by = lab_.name(node);
+          }
+          return !listed_by.empty();
+        })) {
+      return Missed(absl::StrCat(lab_.name(stranger), " in no table; ", listed_by, " lists it"));
     }
     say_.Say(absl::StrCat("Refused: the members count ", seen, ", and none of them lists ",
                           lab_.name(stranger), ". `sotto explain ", seen, "` says more."));

@@ -63,9 +63,8 @@ class Story {
   absl::Status Missed(std::string_view what);
   // Waits until each of `observers` shows `member` as `state`, and says when each did.
   absl::Status WaitState(const std::vector<int>& observers, int member, std::string_view state,
-                         Lab::Millis limit);
+                         Lab::Millis limit, Lab::Clock::time_point begin);
   absl::StatusOr<int> AddForeigner(bool foreign_certificate);
-  absl::Status WatchForeigners(int certificate, int key);
   // What the five say of refusals: code to count.
   std::map<std::string, int64_t> Refusals();
 

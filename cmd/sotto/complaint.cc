@@ -23,28 +23,6 @@ bool HasLine(const Complaint& complaint, std::string_view label) {
                      [&](const auto& line) { return line.first == label; });
 }
 
-// A code for a status that carries none, so that every error has one.
-std::string_view CodeOfKind(absl::StatusCode kind) {
-  switch (kind) {
-    case absl::StatusCode::kInvalidArgument:
-      return "INVALID_ARGUMENT";
-    case absl::StatusCode::kNotFound:
-      return "NOT_FOUND";
-    case absl::StatusCode::kAlreadyExists:
-      return "ALREADY_EXISTS";
-    case absl::StatusCode::kPermissionDenied:
-      return "PERMISSION_DENIED";
-    case absl::StatusCode::kDeadlineExceeded:
-      return "DEADLINE_EXCEEDED";
-    case absl::StatusCode::kUnavailable:
-      return "UNAVAILABLE";
-    case absl::StatusCode::kFailedPrecondition:
-      return "FAILED_PRECONDITION";
-    default:
-      return "INTERNAL";
-  }
-}
-
 }  // namespace
 
 Complaint& Complaint::Add(std::string label, std::string text) {
@@ -107,7 +85,7 @@ Complaint ComplaintOf(const absl::Status& status) {
   complaint.code = ErrorCode(status);
   complaint.message = std::string(status.message());
   const bool coded = !complaint.code.empty();
-  if (!coded) complaint.code = std::string(CodeOfKind(status.code()));
+  if (!coded) complaint.code = "INTERNAL";  // every error that is meant has a code
   for (auto& [label, text] : LinesOf(status)) complaint.Add(label, std::move(text));
   const CodeInfo* page = coded ? FindCode(complaint.code) : nullptr;
   if (page != nullptr) {

@@ -128,17 +128,19 @@ constexpr Route kRoutes[] = {
 };
 
 int HttpStatusOf(const absl::Status& status) {
+  // 403 is about the caller; a certificate or file that is refused to the daemon is a state to
+  // mend.
+  if (ErrorCode(status) == "NOT_PERMITTED") return 403;
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kOutOfRange:
       return 400;
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied:
-      return 403;
     case absl::StatusCode::kNotFound:
       return 404;
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kAborted:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kFailedPrecondition:
       return 409;
     case absl::StatusCode::kResourceExhausted:

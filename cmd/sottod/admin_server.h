@@ -2,7 +2,8 @@
 // What the calls mean is in admin_routes.h.
 //
 // Threads: one for all connections, which never blocks; one for status, four for commands. Made and
-// stopped by one thread. Ownership: backend and events are borrowed and outlive the server.
+// stopped by one thread.
+// Ownership: backend and events are borrowed and outlive the server.
 // Invariant: memory is bounded, whatever clients do: connections, header, body, commands waiting
 // and what one stream has not taken yet.
 #ifndef SOTTO_CMD_SOTTOD_ADMIN_SERVER_H_

@@ -2,8 +2,8 @@
 //
 // The folder is made with mode 0700 (0750 and the group, where one is configured) if it is missing;
 // one that exists must be ours and closed to writing by others. A lock beside the socket and a
-// connect that finds nobody prove that the old socket is stale before it is removed. Ownership: the
-// socket is closed and its name removed on destruction.
+// connect that finds nobody prove that the old socket is stale before it is removed.
+// Ownership: the socket is closed and its name removed on destruction.
 #ifndef SOTTO_CMD_SOTTOD_ADMIN_SOCKET_H_
 #define SOTTO_CMD_SOTTOD_ADMIN_SOCKET_H_
 

@@ -1,8 +1,8 @@
 // sottod from a checked configuration to its exit code.
 //
-// SIGTERM and SIGINT leave the cluster (5 s) and end it with 0; a second one ends it at once
-// with 1. SIGHUP reloads. Threads: Run blocks the calling thread, which must be the process's main
-// one.
+// SIGTERM and SIGINT leave the cluster (5 s) and end it with 0; a second one ends it at once with
+// 1. SIGHUP reloads.
+// Threads: Run blocks the calling thread, which must be the process's main one.
 #ifndef SOTTO_CMD_SOTTOD_DAEMON_H_
 #define SOTTO_CMD_SOTTOD_DAEMON_H_
 

@@ -169,7 +169,7 @@ void DaemonLog::Write(const LogRecord& record) {
   const int64_t now_ms = NowMs();
   const std::string* reason = ReasonOf(record);
   std::lock_guard lock(mutex_);
-  if (reason == nullptr) {
+  if (reason == nullptr || record.level < LogLevel::kWarn) {
     WriteLine(record, 0);
     return;
   }

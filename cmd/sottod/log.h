@@ -3,10 +3,10 @@
 // Forms: text (`2026-11-21T14:02:11.120Z warn frame_rejected peer=… reason=…`), journal (the same
 // without the time, after the priority `<4>`), JSON lines. `auto` takes the journal's form under
 // systemd, text on a terminal, JSON elsewhere.
-// Repeats: of records that carry a reason or a code, one a minute passes for each event and reason;
-// the next one, or Tick() after the minute, tells the `count` of those that were held back. Hints:
-// a warning or error whose reason or code has a page gets that page's fix. Threads: safe. A line is
-// written whole.
+// Repeats: of warnings and errors that carry a reason or a code, one a minute passes for each event
+// and reason; the next one, or Tick() after the minute, tells the `count` of those held back.
+// Hints: a warning or error whose reason or code has a page gets that page's fix.
+// Threads: safe. A line is written whole.
 #ifndef SOTTO_CMD_SOTTOD_LOG_H_
 #define SOTTO_CMD_SOTTOD_LOG_H_
 

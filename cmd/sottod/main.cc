@@ -57,12 +57,12 @@ void PrintError(std::string_view code, const std::string& message) {
   std::fprintf(stderr, "  why     %s\n  do      %s\n", why.c_str(), fix.c_str());
 }
 
-// All findings, one a line, each with what mends it; then how many there are.
+// All findings, one a line, each with the code that `sotto explain` knows; then how many there are.
 int PrintFindings(const std::vector<ConfigFinding>& findings) {
   int errors = 0;
   int warnings = 0;
   for (const ConfigFinding& finding : findings) {
-    std::fprintf(stderr, "%s\n", ToString(finding).c_str());
+    std::fprintf(stderr, "%s [%s]\n", ToString(finding).c_str(), finding.code.c_str());
     errors += finding.level == FindingLevel::kError ? 1 : 0;
     warnings += finding.level == FindingLevel::kWarning ? 1 : 0;
   }
@@ -139,8 +139,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::Success& wanted) {
     return app.exit(wanted);
   } catch (const CLI::ParseError& error) {
-    PrintError("USAGE", error.what());
-    std::fprintf(stderr, "  help    sottod --help\n");
+    std::fprintf(stderr, "error USAGE: %s\n  do      sottod --help\n", error.what());
     return kExitUsage;
   }
   ConfigSources sources;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,7 +42,7 @@ StoreSummary SummarizeStore(const std::string& url, const KeyReport& report) {
   }
   if (report.last_read != std::chrono::system_clock::time_point()) {
     const std::chrono::duration<double> ago = std::chrono::system_clock::now() - report.last_read;
-    out.last_read_s_ago = std::max(0.0, ago.count());
+    out.last_read_s_ago = std::max(0.0, std::round(ago.count() * 1000) / 1000);
   }
   if (report.read_time.count() > 0) {
     out.read_ms = std::chrono::duration<double, std::milli>(report.read_time).count();
@@ -181,7 +182,7 @@ void NodeBackend::Audit(std::string_view call, int64_t uid, int64_t pid,
                     {"pid", absl::StrCat(pid)},
                     {"result", outcome.ok() ? "ok" : "refused"}}};
   if (!outcome.ok()) {
-    if (absl::IsPermissionDenied(outcome)) record.level = LogLevel::kWarn;
+    if (ErrorCode(outcome) == "NOT_PERMITTED") record.level = LogLevel::kWarn;
     record.fields.emplace_back("code", ErrorCode(outcome));
   }
   parts_.log->Write(record);

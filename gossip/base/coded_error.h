@@ -1,7 +1,7 @@
 // Errors that carry a stable code: KEY_BAD_LENGTH, CERT_EXPIRED, STORE_NOT_SHARED …
 //
-// The code is what logs, the API, metrics and `sotto explain` agree on; the message says what happened,
-// to what, and why, in lower case, and never holds a secret. Codes are listed in codes.h.
+// The code is what logs, the API, metrics and `sotto explain` agree on; the message says what
+// happened, to what, and why, in lower case, and never holds a secret. Codes are listed in codes.h.
 #ifndef SOTTO_GOSSIP_BASE_CODED_ERROR_H_
 #define SOTTO_GOSSIP_BASE_CODED_ERROR_H_
 

@@ -1,4 +1,4 @@
-// Every code that an error, a drop or a health finding can carry, with what it means and what to do.
+// Every code that an error, a drop or a health finding can carry: what it means and what to do.
 //
 // One list for logs, the API, the CLI's exit codes and `sotto explain CODE`. A test holds the tree
 // against it: each code in the sources has its page here.

@@ -91,7 +91,8 @@ constexpr CodeInfo kPages[] = {
     {"KEY_BEHIND", "This node lacks the key that the cluster seals with.",
      "The cluster has gone over to a newer key, and this node's own table does not hold it yet. "
      "Plain keys are never passed from node to node.",
-     "Bring the key into this node's table: sotto keys import --from FILE --replace"},
+     "Stop this node, delete the old row, and copy the key here: sqlite3 FILE \"DELETE FROM "
+     "Systems WHERE Name LIKE 'ClusterEncryptionKey%'\"; sotto keys import --from KEYFILE"},
     {"KEY_CHANGED", "The row holds another key than this node uses.",
      "Somebody wrote the row while the cluster runs. This version takes a changed key only at a "
      "restart of all nodes, and goes on with the old one until then.",
@@ -103,8 +104,9 @@ constexpr CodeInfo kPages[] = {
      "sotto keys generate --to FILE"},
     {"KEY_EXISTS", "Another key is in the table already, and it was not replaced.",
      "The key was imported before, or a key was made when this node first ran alone.",
-     "Compare the two ids with sotto keys ls. To replace it: sotto keys import --from FILE "
-     "--replace, then restart every node"},
+     "Compare the two ids with sotto keys ls. To replace it, stop the node, then: sqlite3 FILE "
+     "\"DELETE FROM Systems WHERE Name LIKE 'ClusterEncryptionKey%'\"; sotto keys import --from "
+     "KEYFILE"},
     {"KEY_FILE_UNREADABLE", "The private key of the certificate can't be read as one.",
      "It is not PEM, is locked with a passphrase, or is of a kind that OpenSSL does not know.",
      "Issue the pair again: sotto certs issue NAME"},
@@ -120,8 +122,9 @@ constexpr CodeInfo kPages[] = {
      "encryption.allow_hex_looking_key = true"},
     {"KEY_MISMATCH", "The other end seals with a key that this node does not have, or the reverse.",
      "The Systems rows of the two nodes differ: another cluster's key, or one of them was changed.",
-     "Compare sotto keys ls on both, then: sotto keys import --from FILE --replace on the one that "
-     "is wrong, and restart it"},
+     "Compare sotto keys ls on both. On the one that is wrong: systemctl stop sottod; sqlite3 FILE "
+     "\"DELETE FROM Systems WHERE Name LIKE 'ClusterEncryptionKey%'\"; sotto keys import --from "
+     "KEYFILE; systemctl start sottod"},
     {"KEY_MISSING", "The Systems table holds no key for this cluster.",
      "A fresh database on a node that joins others: a key made here would found a second cluster, "
      "so none is made. Or the row was deleted.",
@@ -135,7 +138,8 @@ constexpr CodeInfo kPages[] = {
      "the primary key"},
     {"KEY_ROW_TYPE", "The row of the key does not hold a text.",
      "It was written as a number, a blob or NULL.",
-     "Write it as text: sotto keys import --from FILE --replace"},
+     "Delete it: sqlite3 FILE \"DELETE FROM Systems WHERE Name LIKE 'ClusterEncryptionKey%'\"; "
+     "then sotto keys import --from KEYFILE"},
     {"KEY_TOO_LONG", "The key's text is longer than 1024 characters.",
      "It is not a key: a certificate or a whole file was pasted.",
      "Store only the base64 of 16, 24 or 32 random bytes: sotto keys import --from FILE"},

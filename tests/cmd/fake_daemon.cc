@@ -123,7 +123,7 @@ void FakeDaemon::Handle(int fd) {
   for (const std::string& piece : answer.pieces) SendAll(fd, piece);
 }
 
-RunResult Run(const std::vector<std::string>& args, const RunOptions& options) {
+RunResult RunSotto(const std::vector<std::string>& args, const RunOptions& options) {
   std::istringstream in(options.in);
   std::ostringstream out, err;
   cli::Streams streams;
@@ -154,7 +154,7 @@ const char kStatusJson[] = R"json({"schema":"sotto.status/1","observer":"gw-1",
   "bound":["127.0.0.1:7950"],"advertised":["127.0.0.1:7950"],
   "key":{"id":"9f3c-21aa","algorithm":"AES-256-GCM","generation":1,"frames_sealed":18204,"held":1},
   "frames":{"sent":41200,"received":40511,"hellos_sent":1,"hellos_received":1,"bytes_sent":1,
-            "bytes_received":1,"dropped":{"too_short":0,"bad_tag":30,"decode":1}},
+            "bytes_received":1,"send_errors":0,"dropped":{"too_short":0,"bad_tag":30,"decode":1}},
   "sync":{"equal":3,"merged":1,"failed":0,"busy":0,"bytes_sent":1,"bytes_received":1,
           "tls_accepted":1,"tls_dialed":1,"refused":{"CERT_UNTRUSTED":2}},
   "store":{"url":"sqlite:/var/lib/sotto/sotto.db","ok":true,"code":null,"message":null,

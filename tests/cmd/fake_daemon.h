@@ -1,6 +1,6 @@
-// A sottod that knows its lines: answers the admin API's calls from recorded texts, so that `sotto` is
-// tested without a cluster.
-// Threads: the server runs on its own; set answers before the first call.
+// A sottod that knows its lines: answers the admin API's calls from recorded texts, so that `sotto`
+// is tested without a cluster. Threads: the server runs on its own; set answers before the first
+// call.
 #ifndef SOTTO_TESTS_CMD_FAKE_DAEMON_H_
 #define SOTTO_TESTS_CMD_FAKE_DAEMON_H_
 
@@ -26,8 +26,8 @@ class FakeDaemon {
   FakeDaemon(const FakeDaemon&) = delete;
   FakeDaemon& operator=(const FakeDaemon&) = delete;
 
-  // The answer to a call such as "GET /v1/status". Called several times: one answer after the other,
-  // the last one again and again.
+  // The answer to a call such as "GET /v1/status". Called several times: one answer after the
+  // other, the last one again and again.
   void Answer(const std::string& call, const std::string& body, int status = 200);
   // As a text/event-stream, sent piece by piece; then the connection ends.
   void AnswerStream(const std::string& call, const std::vector<std::string>& pieces);
@@ -55,7 +55,7 @@ class FakeDaemon {
 
 // Recorded answers (docs/api.md).
 extern const char kStatusJson[];
-extern const char kMembersJson[];   // alive, self, suspect, dead, left; a hostile tag
+extern const char kMembersJson[];  // alive, self, suspect, dead, left; a hostile tag
 extern const char kMemberJson[];
 extern const char kEventsJson[];
 extern const char kKeysJson[];
@@ -77,7 +77,7 @@ struct RunOptions {
 };
 
 // One command line of `sotto`, in this process.
-RunResult Run(const std::vector<std::string>& args, const RunOptions& options = {});
+RunResult RunSotto(const std::vector<std::string>& args, const RunOptions& options = {});
 
 }  // namespace sotto::testing
 

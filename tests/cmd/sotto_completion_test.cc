@@ -2,13 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <boost/json.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <string>
-
-#include <boost/json.hpp>
 
 #include "tests/cmd/fake_daemon.h"
 #include "tests/support/temp_dir.h"
@@ -29,7 +28,7 @@ std::string Shell(const std::string& command) {
 class Bash : public ::testing::Test {
  protected:
   Bash() {
-    std::ofstream(dir_.File("sotto.bash")) << Run({"completion", "bash"}).out;
+    std::ofstream(dir_.File("sotto.bash")) << RunSotto({"completion", "bash"}).out;
     // Stands in for `sotto` where the script asks for names.
     std::ofstream(dir_.File("sotto"))
         << "#!/bin/sh\ncase \"$1\" in members) printf 'gw-1\\ngw-2\\n' ;; "
@@ -73,16 +72,15 @@ TEST_F(Bash, OffersVerbsFlagsValuesAndNames) {
 
 TEST(Completion, EveryShellKnowsEveryVerb) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
-    const RunResult result = Run({"completion", shell});
+    const RunResult result = RunSotto({"completion", shell});
     EXPECT_EQ(result.exit, 0);
-    for (const char* verb :
-         {"status", "members", "events", "join", "leave", "forget", "tags", "keys", "certs",
-          "config", "wait", "explain", "demo", "completion", "version", "generate", "--no-headers",
-          "--key-agreed"}) {
+    for (const char* verb : {"status", "members", "events", "join", "leave", "forget", "tags",
+                             "keys", "certs", "config", "wait", "explain", "demo", "completion",
+                             "version", "generate", "--no-headers", "--key-agreed"}) {
       const std::string word = std::string(verb).substr(verb[0] == '-' ? 2 : 0);
       EXPECT_NE(result.out.find(word), std::string::npos) << shell << " " << verb;
     }
-    EXPECT_EQ(boost::json::parse(Run({"completion", shell, "-o", "json"}).out)
+    EXPECT_EQ(boost::json::parse(RunSotto({"completion", shell, "-o", "json"}).out)
                   .at("data")
                   .at("script")
                   .as_string(),

@@ -1,6 +1,5 @@
 // What `sotto` does with a daemon that is missing, frozen, refusing, odd, or doing as it is told.
 #include <gtest/gtest.h>
-
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -16,8 +16,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <boost/json.hpp>
 
 #include "cmd/sotto/cli.h"
 #include "tests/cmd/fake_daemon.h"
@@ -45,7 +43,7 @@ std::string Problem(int status, const std::string& code, const std::string& fix)
 TEST(Unreachable, NoSocketIsExit4) {
   TempDir dir;
   const std::string path = dir.File("admin.sock");
-  const RunResult result = Run({"--target", "unix:" + path, "members"});
+  const RunResult result = RunSotto({"--target", "unix:" + path, "members"});
   EXPECT_EQ(result.exit, 4);
   EXPECT_EQ(result.out, "");
   EXPECT_TRUE(Has(result.err, "error DAEMON_UNREACHABLE: no sottod answers on " + path + "\n"))
@@ -63,11 +61,11 @@ TEST(Unreachable, ASocketThatNobodyHears) {
   const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   close(fd);
-  const RunResult result = Run({"--target", path, "status"});
+  const RunResult result = RunSotto({"--target", path, "status"});
   EXPECT_EQ(result.exit, 4);
   EXPECT_TRUE(Has(result.err, "socket exists: yes")) << result.err;
   std::ofstream(dir.File("file")) << "x";
-  EXPECT_TRUE(Has(Run({"--target", dir.File("file"), "status"}).err, "something else"));
+  EXPECT_TRUE(Has(RunSotto({"--target", dir.File("file"), "status"}).err, "something else"));
 }
 
 TEST(Unreachable, AnotherUsersSocketIsExit7) {
@@ -76,9 +74,9 @@ TEST(Unreachable, AnotherUsersSocketIsExit7) {
   FakeDaemon daemon(dir.File("s"));
   daemon.Answer("GET /v1/status", kStatusJson);
   const std::string path = dir.File("s");
-  EXPECT_EQ(Run({"--target", path, "status"}).exit, 0);
+  EXPECT_EQ(RunSotto({"--target", path, "status"}).exit, 0);
   const std::string told = AsOtherUser([&] {
-    const RunResult result = Run({"--target", path, "status"});
+    const RunResult result = RunSotto({"--target", path, "status"});
     return std::to_string(result.exit) + " " + result.err;
   });
   EXPECT_TRUE(Has(told, "7 error DAEMON_FORBIDDEN")) << told;
@@ -126,7 +124,7 @@ TEST(Frozen, IsExit6AtTheDeadlineAndNamed) {
   // Often enough to fill the queue of the listener too.
   for (int i = 0; i < 4; ++i) {
     const auto begin = std::chrono::steady_clock::now();
-    const RunResult result = Run({"--target", dir.File("s"), "--timeout", "200ms", "members"});
+    const RunResult result = RunSotto({"--target", dir.File("s"), "--timeout", "200ms", "members"});
     const double took =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     EXPECT_EQ(result.exit, 6);
@@ -141,16 +139,16 @@ TEST(Frozen, IsExit6AtTheDeadlineAndNamed) {
 }
 
 TEST(Answers, ProblemsBecomeExitCodes) {
-  const std::pair<int, int> rows[] = {{400, 1}, {403, 7}, {404, 1},  {409, 5},
+  const std::pair<int, int> rows[] = {{400, 1},  {403, 7}, {404, 1},  {409, 5},
                                       {429, 75}, {500, 1}, {503, 75}, {504, 6}};
   for (const auto& [status, exit] : rows) {
     TempDir dir;
     FakeDaemon daemon(dir.File("s"));
     daemon.Answer("GET /v1/tags", Problem(status, "SOME_CODE", "do this"), status);
-    const RunResult result = Run({"--target", dir.File("s"), "tags"});
+    const RunResult result = RunSotto({"--target", dir.File("s"), "tags"});
     EXPECT_EQ(result.exit, exit) << status;
-    EXPECT_TRUE(Has(result.err, std::string(exit == 5 ? "refused" : "error") +
-                                    " SOME_CODE: what happened\n"))
+    EXPECT_TRUE(Has(result.err,
+                    std::string(exit == 5 ? "refused" : "error") + " SOME_CODE: what happened\n"))
         << result.err;
     EXPECT_TRUE(Has(result.err, "  do      do this\n")) << result.err;
   }
@@ -174,7 +172,7 @@ TEST(Answers, OddOnesAreToldAndNeverCrash) {
     TempDir dir;
     FakeDaemon daemon(dir.File("s"));
     daemon.AnswerRaw("GET /v1/members", bytes);
-    const RunResult result = Run({"--target", dir.File("s"), "--timeout", "2s", "members"});
+    const RunResult result = RunSotto({"--target", dir.File("s"), "--timeout", "2s", "members"});
     EXPECT_TRUE(result.exit == 1 || result.exit == 4) << bytes << result.exit << result.err;
     EXPECT_TRUE(Has(result.err, "error API_BAD_ANSWER") || Has(result.err, "error DAEMON_GONE"))
         << result.err;
@@ -183,25 +181,33 @@ TEST(Answers, OddOnesAreToldAndNeverCrash) {
 }
 
 TEST(Answers, FieldsOfAnotherShapeAreShownAsUnknown) {
-  const char* shapes[] = {"null", "5", "[]", "{}", R"([null,5,"x",[],{}])",
+  const char* shapes[] = {"null",
+                          "5",
+                          "[]",
+                          "{}",
+                          R"([null,5,"x",[],{}])",
                           R"([{"name":5,"state":[],"since_s":"x","addresses":{},"tags":[1],
                               "incarnation":7,"rtt_s":-1e400}])",
                           R"([{"name":null,"state":"new-state","since_s":1e300,"tags":{"a":{}}}])"};
   for (const char* shape : shapes) {
     TempDir dir;
     FakeDaemon daemon(dir.File("s"));
-    for (const char* call : {"GET /v1/members", "GET /v1/status", "GET /v1/events?limit=50",
-                             "GET /v1/keys", "GET /v1/tags", "GET /v1/certs",
-                             "GET /v1/members/x"}) {
+    for (const char* call :
+         {"GET /v1/members", "GET /v1/status", "GET /v1/events?limit=50", "GET /v1/keys",
+          "GET /v1/tags", "GET /v1/certs", "GET /v1/members/x"}) {
       daemon.Answer(call, Envelope("x", shape));
     }
     for (const char* format : {"table", "wide", "json", "jsonl", "tsv"}) {
-      for (const std::vector<std::string>& verb :
-           {std::vector<std::string>{"members"}, {"status"}, {"events"}, {"keys", "ls"}, {"tags"},
-            {"certs", "ls", "--running"}, {"members", "show", "x"}}) {
+      for (const std::vector<std::string>& verb : {std::vector<std::string>{"members"},
+                                                   {"status"},
+                                                   {"events"},
+                                                   {"keys", "ls"},
+                                                   {"tags"},
+                                                   {"certs", "ls", "--running"},
+                                                   {"members", "show", "x"}}) {
         std::vector<std::string> args = {"--target", dir.File("s"), "-o", format};
         args.insert(args.end(), verb.begin(), verb.end());
-        const RunResult result = Run(args);
+        const RunResult result = RunSotto(args);
         EXPECT_TRUE(result.exit == 0 || result.exit == 1) << shape << verb[0] << result.err;
       }
     }
@@ -217,19 +223,19 @@ TEST(Commands, SayToTheDaemonWhatWasAsked) {
   daemon.Answer("GET /v1/members?all=1", kMembersJson);
   daemon.Answer("POST /v1/tags", kTagsJson);
   const std::string target = "unix:" + dir.File("s");
-  EXPECT_EQ(Run({"--target", target, "join", "a:1", "b:2", "--timeout", "5s"}).out,
+  EXPECT_EQ(RunSotto({"--target", target, "join", "a:1", "b:2", "--timeout", "5s"}).out,
             "gw-1: 1 contact of 2 answered\n");
-  EXPECT_EQ(Run({"--target", target, "leave"}).out, "gw-1 has left; sottod stops\n");
-  EXPECT_TRUE(Has(Run({"--target", target, "forget", "gw-4"}).out, "gw-4 is forgotten"));
-  EXPECT_EQ(Run({"--target", target, "tags", "set", "role=gateway", "zone=a=b"}).exit, 0);
-  EXPECT_EQ(Run({"--target", target, "tags", "unset", "zone"}).exit, 0);
+  EXPECT_EQ(RunSotto({"--target", target, "leave"}).out, "gw-1 has left; sottod stops\n");
+  EXPECT_TRUE(Has(RunSotto({"--target", target, "forget", "gw-4"}).out, "gw-4 is forgotten"));
+  EXPECT_EQ(RunSotto({"--target", target, "tags", "set", "role=gateway", "zone=a=b"}).exit, 0);
+  EXPECT_EQ(RunSotto({"--target", target, "tags", "unset", "zone"}).exit, 0);
   std::vector<std::string> bodies;
   for (const auto& request : daemon.requests()) {
     if (request.line.rfind("POST", 0) == 0) bodies.push_back(request.body);
   }
   ASSERT_EQ(bodies.size(), 5u);
   EXPECT_EQ(boost::json::parse(bodies[0]),
-            boost::json::parse(R"({"contacts":["a:1","b:2"],"timeout_s":4E0})"));
+            boost::json::parse(R"({"contacts":["a:1","b:2"],"timeout_s":4})"));
   EXPECT_EQ(boost::json::parse(bodies[2]), boost::json::parse(R"({"name":"gw-4"})"));
   EXPECT_EQ(boost::json::parse(bodies[3]),
             boost::json::parse(R"({"set":{"role":"gateway","zone":"a=b"}})"));
@@ -241,15 +247,15 @@ TEST(Commands, AMemberMayBeCalledAsAVerbIs) {
   FakeDaemon daemon(dir.File("s"));
   daemon.Answer("GET /v1/members/status", kMemberJson);
   daemon.Answer("GET /v1/members/ls", kMemberJson);
-  EXPECT_EQ(Run({"--target", dir.File("s"), "members", "show", "status"}).exit, 0);
-  EXPECT_EQ(Run({"--target", dir.File("s"), "members", "show", "ls"}).exit, 0);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "members", "show", "status"}).exit, 0);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "members", "show", "ls"}).exit, 0);
 }
 
 TEST(Commands, AnUnheardGoodbyeIsExit3) {
   TempDir dir;
   FakeDaemon daemon(dir.File("s"));
   daemon.Answer("POST /v1/leave", Envelope("leave", R"({"heard":false})"));
-  EXPECT_EQ(Run({"--target", dir.File("s"), "leave"}).exit, 3);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "leave"}).exit, 3);
 }
 
 TEST(Commands, AskOnATerminalUnlessToldNotTo) {
@@ -259,14 +265,14 @@ TEST(Commands, AskOnATerminalUnlessToldNotTo) {
   RunOptions terminal;
   terminal.in_is_terminal = terminal.err_is_terminal = true;
   terminal.in = "n\n";
-  const RunResult no = Run({"--target", dir.File("s"), "--color", "never", "leave"}, terminal);
+  const RunResult no = RunSotto({"--target", dir.File("s"), "--color", "never", "leave"}, terminal);
   EXPECT_EQ(no.exit, 5);
   EXPECT_TRUE(Has(no.err, "[y/N] refused NOT_CONFIRMED: nothing was done")) << no.err;
   EXPECT_TRUE(daemon.requests().empty());
   terminal.in = "y\n";
-  EXPECT_EQ(Run({"--target", dir.File("s"), "leave"}, terminal).exit, 0);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "leave"}, terminal).exit, 0);
   terminal.in = "";
-  EXPECT_EQ(Run({"--target", dir.File("s"), "leave", "--yes"}, terminal).exit, 0);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "leave", "--yes"}, terminal).exit, 0);
 }
 
 TEST(Commands, AnUnknownMemberBringsTheNearestName) {
@@ -279,7 +285,7 @@ TEST(Commands, AnUnknownMemberBringsTheNearestName) {
        {std::vector<std::string>{"forget", "gw3"}, {"members", "show", "gw3"}}) {
     std::vector<std::string> args = {"--target", dir.File("s")};
     args.insert(args.end(), verb.begin(), verb.end());
-    const RunResult result = Run(args);
+    const RunResult result = RunSotto(args);
     EXPECT_EQ(result.exit, 1);
     EXPECT_TRUE(Has(result.err, "did you mean \"gw-3\"?")) << result.err;
   }
@@ -295,12 +301,12 @@ TEST(Streams, FollowedEventsComeOneALineUntilTheDaemonEnds) {
   daemon.AnswerStream("GET /v1/stream?since=883",
                       {"event: snapshot\ndata: {}\n\n: still here\n\nid: 883\neve",
                        "nt: event\ndata: " + event + "\n\n", "event: resync\ndata: {}\n\n"});
-  const RunResult table = Run({"--target", dir.File("s"), "events", "-f"});
+  const RunResult table = RunSotto({"--target", dir.File("s"), "events", "-f"});
   EXPECT_EQ(table.exit, 4);  // it ended; a script must not take that for the end of events
   EXPECT_TRUE(Has(table.out, "14:03:00.000  gw-3 died by gw-2: \\x1b[2J\n")) << table.out;
   EXPECT_TRUE(Has(table.err, "some events were not delivered")) << table.err;
   EXPECT_TRUE(Has(table.err, "error DAEMON_GONE")) << table.err;
-  const RunResult lines = Run({"--target", dir.File("s"), "events", "-f", "-o", "jsonl"});
+  const RunResult lines = RunSotto({"--target", dir.File("s"), "events", "-f", "-o", "jsonl"});
   EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 4) << lines.out;
   const std::string last = lines.out.substr(lines.out.rfind('\n', lines.out.size() - 2) + 1);
   EXPECT_EQ(boost::json::parse(last), boost::json::parse(event));
@@ -316,16 +322,16 @@ TEST(Streams, WatchedMembersAreShownAnewWhenSomethingChanges) {
       R"(data: {"t":"2026-11-21T14:03:00.000Z","event":"died","member":"gw-3","by":[]})"
       "\n\n";
   daemon.AnswerStream("GET /v1/stream", {"event: snapshot\ndata: {}\n\n", change});
-  const RunResult plain = Run({"--target", dir.File("s"), "members", "-w"});
+  const RunResult plain = RunSotto({"--target", dir.File("s"), "members", "-w"});
   EXPECT_EQ(plain.exit, 4);
   EXPECT_TRUE(Has(plain.out, "gw-2  ")) << plain.out;
   EXPECT_TRUE(Has(plain.out, "14:03:00.000  gw-3 died\n")) << plain.out;
   EXPECT_FALSE(Has(plain.out, "\x1b"));
   RunOptions terminal;
   terminal.out_is_terminal = true;
-  const RunResult live = Run({"--target", dir.File("s"), "members", "-w"}, terminal);
+  const RunResult live = RunSotto({"--target", dir.File("s"), "members", "-w"}, terminal);
   EXPECT_EQ(live.out.rfind("\x1b[H\x1b[2J", 0), 0u) << live.out;
-  const RunResult json = Run({"--target", dir.File("s"), "members", "-w", "-o", "json"});
+  const RunResult json = RunSotto({"--target", dir.File("s"), "members", "-w", "-o", "json"});
   EXPECT_EQ(boost::json::parse(json.out.substr(0, json.out.find('\n'))),
             boost::json::parse(kMembersJson));
 }
@@ -347,8 +353,8 @@ TEST(Wait, EndsWhenAllIsAsAsked) {
   daemon.Answer("GET /v1/status", StatusWith(1, 0, 0));
   daemon.Answer("GET /v1/status", StatusWith(3, 0, 2));
   daemon.Answer("GET /v1/status", StatusWith(3, 2, 2));
-  const RunResult result =
-      Run({"--target", dir.File("s"), "wait", "--members", "3", "--views-agree", "--key-agreed"});
+  const RunResult result = RunSotto(
+      {"--target", dir.File("s"), "wait", "--members", "3", "--views-agree", "--key-agreed"});
   EXPECT_EQ(result.exit, 0) << result.err;
   EXPECT_TRUE(Has(result.out, "3 of 3 members alive, views agree 2 of 2")) << result.out;
   EXPECT_TRUE(Has(result.err, "waiting for 2 members to come alive")) << result.err;
@@ -359,8 +365,8 @@ TEST(Wait, SaysAtItsDeadlineWhatIsMissing) {
   TempDir dir;
   FakeDaemon daemon(dir.File("s"));
   daemon.Answer("GET /v1/status", StatusWith(3, 1, 2));
-  const RunResult result = Run({"--target", dir.File("s"), "wait", "--members", "5",
-                                "--views-agree", "--timeout", "400ms", "--progress", "json"});
+  const RunResult result = RunSotto({"--target", dir.File("s"), "wait", "--members", "5",
+                                     "--views-agree", "--timeout", "400ms", "--progress", "json"});
   EXPECT_EQ(result.exit, 6);
   EXPECT_EQ(result.out, "");
   EXPECT_TRUE(Has(result.err, "error WAIT_DEADLINE")) << result.err;
@@ -378,11 +384,11 @@ TEST(Wait, OutlastsADaemonThatIsStillStarting) {
     daemon = std::make_unique<FakeDaemon>(dir.File("s"));
     daemon->Answer("GET /v1/status", StatusWith(3, 2, 2));
   });
-  const RunResult result = Run({"--target", dir.File("s"), "wait", "--members", "3"});
+  const RunResult result = RunSotto({"--target", dir.File("s"), "wait", "--members", "3"});
   later.join();
   EXPECT_EQ(result.exit, 0) << result.err;
   const RunResult never =
-      Run({"--target", dir.File("none"), "wait", "--members", "3", "--timeout", "300ms"});
+      RunSotto({"--target", dir.File("none"), "wait", "--members", "3", "--timeout", "300ms"});
   EXPECT_EQ(never.exit, 6);
   EXPECT_TRUE(Has(never.err, "DAEMON_UNREACHABLE")) << never.err;
 }
@@ -393,7 +399,8 @@ TEST(Wait, KeyTroubleIsNoAgreement) {
   std::string trouble = StatusWith(3, 2, 2);
   trouble.replace(trouble.find("CERT_ENDS_SOON"), 14, "KEY_TROUBLE");
   daemon.Answer("GET /v1/status", trouble);
-  EXPECT_EQ(Run({"--target", dir.File("s"), "wait", "--key-agreed", "--timeout", "300ms"}).exit, 6);
+  EXPECT_EQ(
+      RunSotto({"--target", dir.File("s"), "wait", "--key-agreed", "--timeout", "300ms"}).exit, 6);
 }
 
 TEST(Output, QuietKeepsDataAndDropsTalk) {
@@ -401,8 +408,8 @@ TEST(Output, QuietKeepsDataAndDropsTalk) {
   FakeDaemon daemon(dir.File("s"));
   daemon.Answer("GET /v1/tags", kTagsJson);
   daemon.Answer("POST /v1/leave", Envelope("leave", R"({"heard":true})"));
-  EXPECT_EQ(Run({"--target", dir.File("s"), "-q", "tags"}).out, "role=gateway\nzone=fra1-a\n");
-  const RunResult leave = Run({"--target", dir.File("s"), "-q", "leave"});
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "-q", "tags"}).out, "role=gateway\nzone=fra1-a\n");
+  const RunResult leave = RunSotto({"--target", dir.File("s"), "-q", "leave"});
   EXPECT_EQ(leave.exit, 0);
   EXPECT_EQ(leave.out + leave.err, "");
 }

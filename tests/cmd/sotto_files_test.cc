@@ -1,16 +1,14 @@
 // The verbs that work on files: keys, certificates, the configuration.
 #include <gtest/gtest.h>
-
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
-
-#include <boost/json.hpp>
 
 #include "crypto/certificate.h"
 #include "tests/cmd/fake_daemon.h"
@@ -52,8 +50,9 @@ class Files : public ::testing::Test {
  protected:
   // A configuration with its store, without certificates.
   void Init() {
-    const RunResult result = Run({"--config", Config(), "config", "init", "--cluster", "edge-prod",
-                                  "--name", "gw-1", "--bind", "127.0.0.1:7950", "--create-store"});
+    const RunResult result =
+        RunSotto({"--config", Config(), "config", "init", "--cluster", "edge-prod", "--name",
+                  "gw-1", "--bind", "127.0.0.1:7950", "--create-store"});
     ASSERT_EQ(result.exit, 0) << result.err;
   }
   std::string Config() const { return dir_.File("c/sottod.toml"); }
@@ -66,7 +65,7 @@ TEST_F(Files, AGeneratedKeyGoesToItsFileAlone) {
   for (const auto& [bits, length] : {std::pair{"128", 24}, {"192", 32}, {"256", 44}}) {
     const std::string file = dir_.File(std::string("k") + bits);
     const RunResult result =
-        Run({"keys", "generate", "--to", file, "--bits", bits, "--cluster", "edge-prod"});
+        RunSotto({"keys", "generate", "--to", file, "--bits", bits, "--cluster", "edge-prod"});
     EXPECT_EQ(result.exit, 0) << result.err;
     const std::string key = ReadAll(file);
     EXPECT_EQ(key.size(), static_cast<size_t>(length) + 1);
@@ -80,7 +79,7 @@ TEST_F(Files, AGeneratedKeyGoesToItsFileAlone) {
 
 TEST_F(Files, AKeyFileIsNeverOverwritten) {
   WriteSecret(Key(), "old");
-  const RunResult result = Run({"keys", "generate", "--to", Key(), "--cluster", "edge-prod"});
+  const RunResult result = RunSotto({"keys", "generate", "--to", Key(), "--cluster", "edge-prod"});
   EXPECT_EQ(result.exit, 5);
   EXPECT_TRUE(Has(result.err, "refused FILE_EXISTS")) << result.err;
   EXPECT_EQ(ReadAll(Key()), "old");
@@ -88,38 +87,39 @@ TEST_F(Files, AKeyFileIsNeverOverwritten) {
 
 TEST_F(Files, TheClustersNameIsPartOfTheFingerprint) {
   const RunResult nameless =
-      Run({"--config", dir_.File("none.toml"), "keys", "generate", "--to", Key()});
+      RunSotto({"--config", dir_.File("none.toml"), "keys", "generate", "--to", Key()});
   EXPECT_EQ(nameless.exit, 1);
   EXPECT_TRUE(Has(nameless.err, "add --cluster NAME")) << nameless.err;
   EXPECT_FALSE(std::filesystem::exists(Key()));
-  EXPECT_EQ(Run({"keys", "generate", "--to", Key(), "--cluster", "a b"}).exit, 1);
+  EXPECT_EQ(RunSotto({"keys", "generate", "--to", Key(), "--cluster", "a b"}).exit, 1);
 }
 
 TEST_F(Files, AnImportedKeyHasTheFingerprintOfTheGeneratedOne) {
   Init();
-  const RunResult made = Run({"--config", Config(), "keys", "generate", "--to", Key()});
+  const RunResult made = RunSotto({"--config", Config(), "keys", "generate", "--to", Key()});
   ASSERT_EQ(made.exit, 0) << made.err;
   const std::string id = made.out.substr(0, 9);
   const json::value first =
-      DataOf(Run({"--config", Config(), "keys", "import", "--from", Key(), "-o", "json"}));
+      DataOf(RunSotto({"--config", Config(), "keys", "import", "--from", Key(), "-o", "json"}));
   EXPECT_EQ(first.at("id").as_string(), id);
   EXPECT_TRUE(first.at("created").as_bool());
   // The same key again changes nothing; from standard input it is the same key.
   RunOptions piped;
   piped.in = ReadAll(Key());
-  const json::value again =
-      DataOf(Run({"--config", Config(), "keys", "import", "--from", "-", "-o", "json"}, piped));
+  const json::value again = DataOf(
+      RunSotto({"--config", Config(), "keys", "import", "--from", "-", "-o", "json"}, piped));
   EXPECT_EQ(again.at("id").as_string(), id);
   EXPECT_FALSE(again.at("created").as_bool());
 }
 
 TEST_F(Files, AnotherKeyIsRefused) {
   Init();
-  ASSERT_EQ(Run({"--config", Config(), "keys", "generate", "--to", Key()}).exit, 0);
-  ASSERT_EQ(Run({"--config", Config(), "keys", "import", "--from", Key()}).exit, 0);
-  ASSERT_EQ(Run({"--config", Config(), "keys", "generate", "--to", dir_.File("other")}).exit, 0);
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "generate", "--to", Key()}).exit, 0);
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "import", "--from", Key()}).exit, 0);
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "generate", "--to", dir_.File("other")}).exit,
+            0);
   const RunResult result =
-      Run({"--config", Config(), "keys", "import", "--from", dir_.File("other")});
+      RunSotto({"--config", Config(), "keys", "import", "--from", dir_.File("other")});
   EXPECT_EQ(result.exit, 5);
   EXPECT_TRUE(Has(result.err, "refused KEY_EXISTS")) << result.err;
 }
@@ -139,8 +139,8 @@ TEST_F(Files, BadKeysEachHaveTheirCodeAndAreNeverShown) {
   };
   for (const auto& [text, code] : rows) {
     WriteSecret(Key(), text);
-    const RunResult result = Run(
-        {"keys", "import", "--from", Key(), "--store", url, "--cluster", "edge-prod"});
+    const RunResult result =
+        RunSotto({"keys", "import", "--from", Key(), "--store", url, "--cluster", "edge-prod"});
     EXPECT_EQ(result.exit, 1) << code;
     EXPECT_TRUE(Has(result.err, "error " + code)) << result.err;
     if (text.size() > 8) {
@@ -149,7 +149,7 @@ TEST_F(Files, BadKeysEachHaveTheirCodeAndAreNeverShown) {
   }
   chmod(Key().c_str(), 0644);
   const RunResult open =
-      Run({"keys", "import", "--from", Key(), "--store", url, "--cluster", "edge-prod"});
+      RunSotto({"keys", "import", "--from", Key(), "--store", url, "--cluster", "edge-prod"});
   EXPECT_EQ(open.exit, 5);
   EXPECT_TRUE(Has(open.err, "SECRET_READABLE")) << open.err;
 }
@@ -159,20 +159,20 @@ TEST_F(Files, AKeyIsNotTypedAtATerminal) {
   RunOptions terminal;
   terminal.in_is_terminal = true;
   const RunResult result =
-      Run({"--config", Config(), "keys", "import", "--from", "-"}, terminal);
+      RunSotto({"--config", Config(), "keys", "import", "--from", "-"}, terminal);
   EXPECT_EQ(result.exit, 2) << result.err;
 }
 
 TEST_F(Files, AMissingStoreIsNotMadeByAnImport) {
-  ASSERT_EQ(Run({"keys", "generate", "--to", Key(), "--cluster", "c"}).exit, 0);
+  ASSERT_EQ(RunSotto({"keys", "generate", "--to", Key(), "--cluster", "c"}).exit, 0);
   const std::string db = dir_.File("none.db");
   const RunResult result =
-      Run({"keys", "import", "--from", Key(), "--store", "sqlite:" + db, "--cluster", "c"});
+      RunSotto({"keys", "import", "--from", Key(), "--store", "sqlite:" + db, "--cluster", "c"});
   EXPECT_EQ(result.exit, 1);
   EXPECT_TRUE(Has(result.err, "DB_MISSING")) << result.err;
   EXPECT_FALSE(std::filesystem::exists(db));
-  const RunResult server = Run({"keys", "import", "--from", Key(), "--store",
-                                "postgres://u:hunter2@h/db", "--cluster", "c"});
+  const RunResult server = RunSotto({"keys", "import", "--from", Key(), "--store",
+                                     "postgres://u:hunter2@h/db", "--cluster", "c"});
   EXPECT_TRUE(Has(server.err, "STORE_UNSUPPORTED")) << server.err;
   EXPECT_FALSE(Has(server.err, "hunter2")) << server.err;
 }
@@ -181,7 +181,7 @@ class Certs : public Files {
  protected:
   RunResult Sotto(std::vector<std::string> args) {
     args.insert(args.end(), {"--dir", Pki()});
-    return Run(args);
+    return RunSotto(args);
   }
   void Create() {
     const RunResult result = Sotto({"certs", "ca", "create", "--cluster", "edge-prod"});
@@ -203,12 +203,12 @@ TEST_F(Certs, AnIssuedCertificateSpeaksForItsNode) {
   ASSERT_TRUE(trust.ok()) << trust.status();
   const auto leaf = Certificate::FromPem(ReadAll(Pki() + "/gw-1.crt"));
   ASSERT_TRUE(leaf.ok());
-  const auto identity =
-      (*trust)->Verify(**leaf, {}, CertificateRole::kNode, time(nullptr));
+  const auto identity = (*trust)->Verify(**leaf, {}, CertificateRole::kNode, time(nullptr));
   ASSERT_TRUE(identity.ok()) << identity.status();
   EXPECT_EQ(identity->name, "gw-1");
   EXPECT_NEAR(static_cast<double>((*leaf)->not_after_unix_s() - time(nullptr)), 7 * 86'400.0, 60);
-  EXPECT_TRUE(Credentials::FromPem(ReadAll(Pki() + "/gw-1.crt"), ReadAll(Pki() + "/gw-1.key")).ok());
+  EXPECT_TRUE(
+      Credentials::FromPem(ReadAll(Pki() + "/gw-1.crt"), ReadAll(Pki() + "/gw-1.key")).ok());
 }
 
 TEST_F(Certs, AnAdminIsNoNode) {
@@ -245,7 +245,9 @@ TEST_F(Certs, BadNamesAreRefusedBeforeAnythingIsWritten) {
   }
   EXPECT_EQ(Sotto({"certs", "issue", "a", "a"}).exit, 1);
   for (const char* cluster : {"a b", "a/b", "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddx"}) {
-    EXPECT_EQ(Run({"certs", "ca", "create", "--dir", dir_.File("p2"), "--cluster", cluster}).exit, 1);
+    EXPECT_EQ(
+        RunSotto({"certs", "ca", "create", "--dir", dir_.File("p2"), "--cluster", cluster}).exit,
+        1);
   }
   EXPECT_FALSE(std::filesystem::exists(dir_.File("p2")));
 }
@@ -285,52 +287,53 @@ TEST_F(Files, InitWritesAConfigurationThatChecks) {
   EXPECT_EQ(ModeOf(dir_.File("c/state/sotto.db")), 0600u);
   const std::string before = ReadAll(Config());
   EXPECT_TRUE(Has(before, "edge-prod"));
-  const RunResult again = Run({"--config", Config(), "config", "init"});
+  const RunResult again = RunSotto({"--config", Config(), "config", "init"});
   EXPECT_EQ(again.exit, 5);
   EXPECT_EQ(ReadAll(Config()), before);
-  const RunResult shallow = Run({"--config", Config(), "config", "check", "--shallow"});
+  const RunResult shallow = RunSotto({"--config", Config(), "config", "check", "--shallow"});
   EXPECT_EQ(shallow.exit, 0) << shallow.out;
   EXPECT_EQ(shallow.out, "0 errors, 0 warnings. Nothing was started.\n");
   // Deep: the certificates are not there yet.
-  const RunResult deep = Run({"--config", Config(), "config", "check"});
+  const RunResult deep = RunSotto({"--config", Config(), "config", "check"});
   EXPECT_EQ(deep.exit, 78);
   EXPECT_TRUE(Has(deep.out, "ca.crt")) << deep.out;
 }
 
 TEST_F(Files, InitWithoutAStoreMakesNone) {
-  ASSERT_EQ(Run({"--config", Config(), "config", "init", "--bind", "127.0.0.1:7950"}).exit, 0);
+  ASSERT_EQ(RunSotto({"--config", Config(), "config", "init", "--bind", "127.0.0.1:7950"}).exit, 0);
   EXPECT_FALSE(std::filesystem::exists(dir_.File("c/state")));
   const RunResult bad =
-      Run({"--config", dir_.File("d/x.toml"), "config", "init", "--bind", "nonsense:x:y"});
+      RunSotto({"--config", dir_.File("d/x.toml"), "config", "init", "--bind", "nonsense:x:y"});
   EXPECT_EQ(bad.exit, 2) << bad.err;
   EXPECT_FALSE(std::filesystem::exists(dir_.File("d")));
 }
 
 TEST_F(Files, CheckNamesFileLineAndColumn) {
   std::ofstream(dir_.File("bad.toml")) << "[node]\ncluster = \"c\"\n[encription]\nx = 1\n";
-  const RunResult result = Run({"--config", dir_.File("bad.toml"), "config", "check"});
+  const RunResult result = RunSotto({"--config", dir_.File("bad.toml"), "config", "check"});
   EXPECT_EQ(result.exit, 78);
   EXPECT_TRUE(Has(result.out, dir_.File("bad.toml") + ":3:")) << result.out;
   EXPECT_TRUE(Has(result.out, "did you mean \"encryption\"?")) << result.out;
   EXPECT_TRUE(Has(result.out, ". Nothing was started.\n")) << result.out;
   const RunResult json_result =
-      Run({"--config", dir_.File("bad.toml"), "config", "check", "-o", "json"});
+      RunSotto({"--config", dir_.File("bad.toml"), "config", "check", "-o", "json"});
   EXPECT_EQ(json_result.exit, 78);
   EXPECT_EQ(json::parse(json_result.out).at("schema").as_string(), "sotto.findings/1");
-  EXPECT_EQ(Run({"--config", dir_.File("none.toml"), "config", "check"}).exit, 78);
+  EXPECT_EQ(RunSotto({"--config", dir_.File("none.toml"), "config", "check"}).exit, 78);
 }
 
 TEST_F(Files, ShowTellsWhichLayerWon) {
   Init();
-  const RunResult result =
-      Run({"--config", Config(), "config", "show", "node.name", "log", "--origin", "-o", "tsv"});
+  const RunResult result = RunSotto(
+      {"--config", Config(), "config", "show", "node.name", "log", "--origin", "-o", "tsv"});
   EXPECT_EQ(result.exit, 0) << result.err;
   EXPECT_TRUE(Has(result.out, "node.name\t\"gw-1\"\t" + Config() + ":")) << result.out;
   EXPECT_FALSE(Has(result.out, "node.cluster")) << result.out;
   setenv("SOTTO_LOG__LEVEL", "debug", 1);
-  EXPECT_TRUE(Has(Run({"--config", Config(), "config", "show", "--origin"}).out, "SOTTO_LOG__LEVEL"));
+  EXPECT_TRUE(
+      Has(RunSotto({"--config", Config(), "config", "show", "--origin"}).out, "SOTTO_LOG__LEVEL"));
   unsetenv("SOTTO_LOG__LEVEL");
-  const RunResult unknown = Run({"--config", Config(), "config", "show", "node.nmae"});
+  const RunResult unknown = RunSotto({"--config", Config(), "config", "show", "node.nmae"});
   EXPECT_EQ(unknown.exit, 2);
   EXPECT_TRUE(Has(unknown.err, "did you mean \"node.name\"?")) << unknown.err;
 }
@@ -338,14 +341,14 @@ TEST_F(Files, ShowTellsWhichLayerWon) {
 TEST_F(Files, TheConfigurationNamesTheSocket) {
   const std::string socket = dir_.File("admin/s");
   std::filesystem::create_directory(dir_.File("admin"));
-  ASSERT_EQ(Run({"--config", Config(), "config", "init", "--bind", "127.0.0.1:7950", "--socket",
-                 socket})
+  ASSERT_EQ(RunSotto({"--config", Config(), "config", "init", "--bind", "127.0.0.1:7950",
+                      "--socket", socket})
                 .exit,
             0);
   FakeDaemon daemon(socket);
   daemon.Answer("GET /v1/tags", kTagsJson);
-  EXPECT_EQ(Run({"--config", Config(), "tags"}).exit, 0);
-  const RunResult missing = Run({"--config", dir_.File("none.toml"), "tags"});
+  EXPECT_EQ(RunSotto({"--config", Config(), "tags"}).exit, 0);
+  const RunResult missing = RunSotto({"--config", dir_.File("none.toml"), "tags"});
   EXPECT_EQ(missing.exit, 78) << missing.err;
 }
 

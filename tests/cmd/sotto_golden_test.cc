@@ -47,7 +47,7 @@ class Golden : public ::testing::Test {
 
   RunResult Ask(std::vector<std::string> args, const RunOptions& options = {}) {
     args.insert(args.begin(), {"--target", "unix:" + dir_.File("s")});
-    return Run(args, options);
+    return RunSotto(args, options);
   }
 
   TempDir dir_;
@@ -55,8 +55,8 @@ class Golden : public ::testing::Test {
 };
 
 TEST_F(Golden, TheRecordedAnswersAreAsTheApiPromises) {
-  for (const char* text : {kStatusJson, kMembersJson, kMemberJson, kEventsJson, kKeysJson,
-                           kTagsJson, kCertsJson}) {
+  for (const char* text :
+       {kStatusJson, kMembersJson, kMemberJson, kEventsJson, kKeysJson, kTagsJson, kCertsJson}) {
     EXPECT_EQ(CheckAnswer(text), "") << text;
   }
 }
@@ -162,7 +162,7 @@ TEST_F(Golden, StatusTellsCriticalHealthByItsExitCode) {
   critical.replace(critical.find("\"warning\""), 9, "\"critical\"");
   FakeDaemon daemon(dir_.File("c"));
   daemon.Answer("GET /v1/status", critical);
-  EXPECT_EQ(Run({"--target", dir_.File("c"), "status"}).exit, 1);
+  EXPECT_EQ(RunSotto({"--target", dir_.File("c"), "status"}).exit, 1);
 }
 
 }  // namespace

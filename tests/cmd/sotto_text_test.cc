@@ -1,12 +1,11 @@
 // How `sotto` writes durations, times, foreign text, JSON and tables.
 #include <gtest/gtest.h>
 
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <limits>
 #include <string>
 #include <vector>
-
-#include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
 
 #include "cmd/sotto/api_client.h"
 #include "cmd/sotto/output/json_text.h"
@@ -18,25 +17,27 @@ namespace {
 
 TEST(HumanDuration, ReadsAsPeopleSayIt) {
   const std::pair<double, const char*> rows[] = {
-      {0, "0s"},           {0.0004, "0.4ms"},  {0.0011, "1.1ms"},    {0.0231, "23ms"},
-      {0.412, "412ms"},    {0.9999, "1.0s"},   {1.2, "1.2s"},        {9.94, "9.9s"},
-      {9.96, "10s"},       {59, "59s"},        {59.7, "1m"},         {200, "3m 20s"},
-      {660, "11m"},        {3599, "59m"},      {3600, "1h"},         {15120, "4h 12m"},
-      {86400, "1d"},       {273600, "3d 4h"},  {-5, "0s"},           {1e30, "ages"},
-      {std::numeric_limits<double>::quiet_NaN(), "-"},
+      {0, "0s"},         {0.0004, "0.4ms"}, {0.0011, "1.1ms"},
+      {0.0231, "23ms"},  {0.412, "412ms"},  {0.9999, "1.0s"},
+      {1.2, "1.2s"},     {9.94, "9.9s"},    {9.96, "10s"},
+      {59, "59s"},       {59.7, "1m"},      {200, "3m 20s"},
+      {660, "11m"},      {3599, "59m"},     {3600, "1h"},
+      {15120, "4h 12m"}, {86400, "1d"},     {273600, "3d 4h"},
+      {-5, "0s"},        {1e30, "ages"},    {std::numeric_limits<double>::quiet_NaN(), "-"},
   };
   for (const auto& [seconds, text] : rows) EXPECT_EQ(HumanDuration(seconds), text) << seconds;
 }
 
 TEST(ParseDuration, TakesUnitsAndPlainSeconds) {
-  const std::pair<const char*, double> good[] = {{"5", 5},     {"500ms", 0.5}, {"5s", 5},
-                                                 {"1.5m", 90}, {"2h", 7200},   {"3d", 259200},
+  const std::pair<const char*, double> good[] = {{"5", 5},       {"500ms", 0.5}, {"5s", 5},
+                                                 {"1.5m", 90},   {"2h", 7200},   {"3d", 259200},
                                                  {"1w", 604800}, {"0", 0}};
   for (const auto& [text, seconds] : good) {
     ASSERT_TRUE(ParseDuration(text).has_value()) << text;
     EXPECT_DOUBLE_EQ(*ParseDuration(text), seconds) << text;
   }
-  for (const char* text : {"", "s", "-5s", "5 s", "5x", "1e3s", "inf", "nan", "5s5", "0x10", "+5"}) {
+  for (const char* text :
+       {"", "s", "-5s", "5 s", "5x", "1e3s", "inf", "nan", "5s5", "0x10", "+5"}) {
     EXPECT_FALSE(ParseDuration(text).has_value()) << text;
   }
 }
@@ -58,11 +59,11 @@ TEST(Escape, ShowsWhatATerminalWouldActOn) {
   EXPECT_EQ(Escape("\x1b[31m"), "\\x1b[31m");
   EXPECT_EQ(Escape("a\tb\nc\rd\x7f"), "a\\tb\\nc\\rd\\x7f");
   EXPECT_EQ(Escape(std::string("a\0b", 3)), "a\\x00b");
-  EXPECT_EQ(Escape("\xc2\x9b"), "\\u009b");               // the 8-bit CSI
-  EXPECT_EQ(Escape("\xe2\x80\xae"), "\\u202e");           // writes backwards
-  EXPECT_EQ(Escape("\xff\xc3"), "\\xff\\xc3");            // not UTF-8
-  EXPECT_EQ(Escape("\xc0\xaf"), "\\xc0\\xaf");            // overlong
-  EXPECT_EQ(Escape("\xed\xa0\x80"), "\\xed\\xa0\\x80");   // a surrogate
+  EXPECT_EQ(Escape("\xc2\x9b"), "\\u009b");              // the 8-bit CSI
+  EXPECT_EQ(Escape("\xe2\x80\xae"), "\\u202e");          // writes backwards
+  EXPECT_EQ(Escape("\xff\xc3"), "\\xff\\xc3");           // not UTF-8
+  EXPECT_EQ(Escape("\xc0\xaf"), "\\xc0\\xaf");           // overlong
+  EXPECT_EQ(Escape("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate
   EXPECT_EQ(EscapeTsv("a\\b\tc"), "a\\\\b\\tc");
 }
 
@@ -92,9 +93,10 @@ TEST(JsonText, WritesNumbersPlainlyAndEscapesEverythingThatActs) {
       R"({"s":3.8,"i":-5,"u":18446744073709551615,"n":null,"b":true,"a":[],"o":{},
           "t":"q\" \\ \u001b \u007f \u009b \u202e \u00e4"})");
   const std::string line = JsonLine(value);
-  EXPECT_EQ(line,
-            "{\"s\":3.8,\"i\":-5,\"u\":18446744073709551615,\"n\":null,\"b\":true,\"a\":[],\"o\":{},"
-            "\"t\":\"q\\\" \\\\ \\u001b \\u007f \\u009b \\u202e \xc3\xa4\"}");
+  EXPECT_EQ(
+      line,
+      "{\"s\":3.8,\"i\":-5,\"u\":18446744073709551615,\"n\":null,\"b\":true,\"a\":[],\"o\":{},"
+      "\"t\":\"q\\\" \\\\ \\u001b \\u007f \\u009b \\u202e \xc3\xa4\"}");
   EXPECT_EQ(boost::json::parse(line), value);
   EXPECT_EQ(boost::json::parse(JsonPretty(value)), value);
 }

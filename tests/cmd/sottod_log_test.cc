@@ -141,6 +141,12 @@ TEST_F(LogTest, AClockSetBackDoesNotSilenceAReason) {
   EXPECT_EQ(Lines().size(), 2u);
 }
 
+TEST_F(LogTest, NormalEventsAreNeverHeldBack) {
+  const auto log = OpenLog(LogShape::kText);
+  for (int i = 0; i < 5; ++i) log->Write({LogLevel::kInfo, "sync", {{"reason", "routine"}}});
+  EXPECT_EQ(Lines().size(), 5u);
+}
+
 TEST_F(LogTest, RecordsWithoutAReasonAreNeverHeldBack) {
   const auto log = OpenLog(LogShape::kText);
   for (int i = 0; i < 5; ++i) log->Write({LogLevel::kInfo, "member_joined", {{"member", "gw-2"}}});

@@ -40,7 +40,8 @@ TEST(AuthorityTest, LeafHasWhatAMemberNeeds) {
   X509* x509 = leaf->native().x509.get();
   EXPECT_EQ(X509_check_ca(x509), 0);
   EXPECT_EQ(X509_get_key_usage(x509), static_cast<uint32_t>(KU_DIGITAL_SIGNATURE));
-  EXPECT_EQ(X509_get_extended_key_usage(x509), static_cast<uint32_t>(XKU_SSL_SERVER | XKU_SSL_CLIENT));
+  EXPECT_EQ(X509_get_extended_key_usage(x509),
+            static_cast<uint32_t>(XKU_SSL_SERVER | XKU_SSL_CLIENT));
   const int basic = X509_get_ext_by_NID(x509, NID_basic_constraints, -1);
   ASSERT_GE(basic, 0);
   EXPECT_EQ(X509_EXTENSION_get_critical(X509_get_ext(x509, basic)), 1);
@@ -89,7 +90,8 @@ TEST(AuthorityTest, RefusesABrokenAuthority) {
 
 TEST(AuthorityTest, RevocationListsTakeOnlySerials) {
   const TestPki pki("edge-prod", kNow);
-  for (const char* serial : {"", "xyz", "12 34", "-1", "0123456789012345678901234567890123456789a"}) {
+  for (const char* serial :
+       {"", "xyz", "12 34", "-1", "0123456789012345678901234567890123456789a"}) {
     EXPECT_THAT(CreateRevocationList(pki.authority(), {serial}, kNow, kDayS),
                 HasCode("SERIAL_INVALID"))
         << serial;

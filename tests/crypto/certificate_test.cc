@@ -71,8 +71,7 @@ TEST_F(CertificateTest, WhatItSaysOfItself) {
 TEST_F(CertificateTest, DerIsReadWholeOrNotAtAll) {
   const std::string der = pki_.Node("gw-1")->certificate()->der();
   const auto parse = [](const std::string& bytes) {
-    return Certificate::FromDer(
-        {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+    return Certificate::FromDer({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
   };
   SOTTO_ASSERT_OK(parse(der));
   EXPECT_EQ((*parse(der))->der(), der);
@@ -121,13 +120,12 @@ TEST_F(CertificateTest, AnAuthorityIsNoMember) {
 TEST_F(CertificateTest, ChainsOfAFewAreTakenDeepOnesAreNot) {
   std::vector<PemPair> authorities;
   authorities.push_back(pki_.Make({.organization = "ca 0", .is_ca = true}));
-  const auto trust =
-      TrustStore::Create(authorities[0].certificate_pem, "", "edge-prod", 1);
+  const auto trust = TrustStore::Create(authorities[0].certificate_pem, "", "edge-prod", 1);
   SOTTO_ASSERT_OK(trust);
   std::string chain;
   for (int depth = 1; depth <= 12; ++depth) {
-    PemPair leaf = pki_.Make(
-        {.issuer = &authorities.back(), .uris = {"sotto://edge-prod/node/gw-1"}});
+    PemPair leaf =
+        pki_.Make({.issuer = &authorities.back(), .uris = {"sotto://edge-prod/node/gw-1"}});
     leaf.certificate_pem += chain;
     const auto verdict = VerifyWith(**trust, leaf);
     if (depth <= 5) {  // four intermediates
@@ -144,8 +142,7 @@ TEST_F(CertificateTest, ChainsOfAFewAreTakenDeepOnesAreNot) {
 
 TEST_F(CertificateTest, TheBundleMayHoldTwoWhileItRollsOver) {
   const TestPki next("edge-prod", kNow);
-  const auto both =
-      TrustStore::Create(pki_.ca_pem() + next.ca_pem(), "", "edge-prod", 2);
+  const auto both = TrustStore::Create(pki_.ca_pem() + next.ca_pem(), "", "edge-prod", 2);
   SOTTO_ASSERT_OK(both);
   EXPECT_EQ((*both)->authorities().size(), 2u);
   SOTTO_EXPECT_OK(VerifyWith(**both, pki_.Issue("gw-1")));
@@ -279,8 +276,8 @@ TEST_F(CertificateTest, AdminIsNoNodeAndTheReverse) {
   const PemPair admin = pki_.Issue(request);
   EXPECT_THAT(Verify(admin), HasCode("CERT_WRONG_ROLE"));
   EXPECT_THAT(Verify(admin), HasKind(absl::StatusCode::kPermissionDenied));
-  SOTTO_EXPECT_OK(trust_->Verify(*pki_.Use(admin)->certificate(), {}, CertificateRole::kAdmin,
-                                 kNow));
+  SOTTO_EXPECT_OK(
+      trust_->Verify(*pki_.Use(admin)->certificate(), {}, CertificateRole::kAdmin, kNow));
   EXPECT_THAT(trust_->Verify(*pki_.Node("gw-1")->certificate(), {}, CertificateRole::kAdmin, kNow),
               HasCode("CERT_WRONG_ROLE"));
 }
@@ -291,20 +288,20 @@ TEST_F(CertificateTest, WeakKeysAndDigests) {
   IssueRequest request = pki_.Request("gw-1");
   request.weak_rsa = true;
   EXPECT_THAT(Verify(pki_.Issue(request)), HasCode("CERT_WEAK_KEY"));
-  EXPECT_THAT(Verify(pki_.Make({.issuer = &pki_.authority(),
-                                .uris = {"sotto://edge-prod/node/gw-1"},
-                                .sha1 = true})),
-              HasCode("CERT_WEAK_KEY"));
-  SOTTO_EXPECT_OK(Verify(
-      pki_.Make({.issuer = &pki_.authority(), .uris = {"sotto://edge-prod/node/gw-1"}})));
+  EXPECT_THAT(
+      Verify(pki_.Make(
+          {.issuer = &pki_.authority(), .uris = {"sotto://edge-prod/node/gw-1"}, .sha1 = true})),
+      HasCode("CERT_WEAK_KEY"));
+  SOTTO_EXPECT_OK(
+      Verify(pki_.Make({.issuer = &pki_.authority(), .uris = {"sotto://edge-prod/node/gw-1"}})));
 }
 
 TEST_F(CertificateTest, KeysThatSignNoStatements) {
   for (const char* key : {"RSA", "P-384"}) {
-    EXPECT_THAT(Verify(pki_.Make({.issuer = &pki_.authority(),
-                                  .uris = {"sotto://edge-prod/node/gw-1"},
-                                  .key = key})),
-                HasCode("CERT_KEY_KIND"))
+    EXPECT_THAT(
+        Verify(pki_.Make(
+            {.issuer = &pki_.authority(), .uris = {"sotto://edge-prod/node/gw-1"}, .key = key})),
+        HasCode("CERT_KEY_KIND"))
         << key;
   }
 }
@@ -331,8 +328,8 @@ TEST_F(CertificateTest, EmptyListRevokesNobodyAndAnOldOneEverybody) {
 
 TEST_F(CertificateTest, ListOfOneAuthorityLeavesTheOthersWithoutOne) {
   const TestPki next("edge-prod", kNow);
-  const auto both = TrustStore::Create(pki_.ca_pem() + next.ca_pem(),
-                                       next.Revoke({}, kNow, kDayS), "edge-prod", 2);
+  const auto both = TrustStore::Create(pki_.ca_pem() + next.ca_pem(), next.Revoke({}, kNow, kDayS),
+                                       "edge-prod", 2);
   SOTTO_ASSERT_OK(both);
   SOTTO_EXPECT_OK(VerifyWith(**both, next.Issue("gw-1")));
   EXPECT_THAT(VerifyWith(**both, pki_.Issue("gw-1")), HasCode("CRL_MISSING"));
@@ -340,11 +337,9 @@ TEST_F(CertificateTest, ListOfOneAuthorityLeavesTheOthersWithoutOne) {
 
 TEST_F(CertificateTest, ForgedAndUnreadableLists) {
   const TestPki other("edge-prod", kNow);
-  EXPECT_THAT(
-      TrustStore::Create(pki_.ca_pem(), other.Revoke({}, kNow, kDayS), "edge-prod", 1),
-      HasCode("CRL_UNREADABLE"));
-  EXPECT_THAT(TrustStore::Create(pki_.ca_pem(), "junk", "edge-prod", 1),
+  EXPECT_THAT(TrustStore::Create(pki_.ca_pem(), other.Revoke({}, kNow, kDayS), "edge-prod", 1),
               HasCode("CRL_UNREADABLE"));
+  EXPECT_THAT(TrustStore::Create(pki_.ca_pem(), "junk", "edge-prod", 1), HasCode("CRL_UNREADABLE"));
 }
 
 // ---- credentials and signatures -----------------------------------------------------------------
@@ -352,8 +347,7 @@ TEST_F(CertificateTest, ForgedAndUnreadableLists) {
 TEST_F(CertificateTest, KeyMustBeTheCertificates) {
   const PemPair one = pki_.Issue("gw-1");
   const PemPair two = pki_.Issue("gw-1");
-  EXPECT_THAT(Credentials::FromPem(one.certificate_pem, two.key_pem),
-              HasCode("CERT_KEY_MISMATCH"));
+  EXPECT_THAT(Credentials::FromPem(one.certificate_pem, two.key_pem), HasCode("CERT_KEY_MISMATCH"));
   EXPECT_THAT(Credentials::FromPem(one.certificate_pem, "junk"), HasCode("KEY_FILE_UNREADABLE"));
   EXPECT_THAT(Credentials::FromPem("junk", one.key_pem), HasCode("CERT_UNREADABLE"));
 }
@@ -391,10 +385,10 @@ TEST_F(CertificateTest, SignaturesHoldForOneTextAndOneKey) {
   }
 }
 
-// n - s of a good ECDSA signature verifies too, for OpenSSL; a relay could so give a statement a second
-// hash.
+// n - s of a good ECDSA signature verifies too, for OpenSSL; a relay could so give a statement a
+// second hash.
 TEST_F(CertificateTest, HighHalfOfEcdsaIsRefused) {
-  constexpr uint8_t kOrder[32] = {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff,
+  constexpr uint8_t kOrder[32] = {0xff, 0xff, 0xff, 0xff, 0,    0,    0,    0,    0xff, 0xff, 0xff,
                                   0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
                                   0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
   const CredentialsRef signer = pki_.Node("gw-1");

@@ -85,7 +85,7 @@ TEST(FrameAttackTest, EveryBitOfADatagramCounts) {
           // Counter 1: its lowest bit makes 0.
           ExpectReasons(reasons, {{DropReason::kBadCounter, 1}, {DropReason::kBadTag, 7}}, byte);
         } else if (byte == 20) {
-          // The frames so far had counters 1 (dropped), 2 (good); this one is 3. Flips make 2, 1, …
+          // The frames so far had counters 1 (dropped) and 2 (good). This is 3: one flip makes 2.
           ExpectReasons(reasons, {{DropReason::kReplayDuplicate, 1}, {DropReason::kBadTag, 7}},
                         byte);
         } else {

@@ -60,7 +60,8 @@ SslCtxPtr MakeStranger(const Stranger& stranger) {
     }
   }
   if (!stranger.alpn.empty()) {
-    const std::string offer = std::string(1, static_cast<char>(stranger.alpn.size())) + stranger.alpn;
+    const std::string offer =
+        std::string(1, static_cast<char>(stranger.alpn.size())) + stranger.alpn;
     SSL_CTX_set_alpn_protos(context.get(), reinterpret_cast<const uint8_t*>(offer.data()),
                             static_cast<unsigned int>(offer.size()));
     SSL_CTX_set_alpn_select_cb(
@@ -87,7 +88,9 @@ class TlsContextTest : public testing::Test {
     SOTTO_EXPECT_OK(tls);
     return *std::move(tls);
   }
-  TlsContextRef Node(std::string_view name) const { return Context(pki_.Issue(name), pki_.Trust()); }
+  TlsContextRef Node(std::string_view name) const {
+    return Context(pki_.Issue(name), pki_.Trust());
+  }
 
   void Ours(const TlsContext& tls, bool is_server, End* end, std::string expected_name = "",
             int64_t now = kNow) const {
@@ -133,8 +136,8 @@ class TlsContextTest : public testing::Test {
     byte = 0;
     ERR_clear_error();
     const int read = SSL_read(client->ssl.get(), &byte, 1);
-    client->first_read = read == 1 && byte == 's' ? absl::OkStatus()
-                                                  : DescribeTlsFailure("reading", client->peer);
+    client->first_read =
+        read == 1 && byte == 's' ? absl::OkStatus() : DescribeTlsFailure("reading", client->peer);
   }
 
   // Runs a bad client against our server, and returns what the server says of it.
@@ -300,9 +303,9 @@ TEST_F(TlsContextTest, Usages) {
     bool server_only, client_only, none;
     const char* code;
   };
-  for (const Case& c : {Case{true, false, false, "CERT_WRONG_USAGE"},
-                        Case{false, true, false, "CERT_WRONG_USAGE"},
-                        Case{false, false, true, "CERT_NO_USAGE"}}) {
+  for (const Case& c :
+       {Case{true, false, false, "CERT_WRONG_USAGE"}, Case{false, true, false, "CERT_WRONG_USAGE"},
+        Case{false, false, true, "CERT_NO_USAGE"}}) {
     IssueRequest request = pki_.Request("gw-3");
     request.server_usage_only = c.server_only;
     request.client_usage_only = c.client_only;
@@ -397,8 +400,8 @@ TEST_F(TlsContextTest, RevocationListRunsOutWhileTheContextLives) {
 
 TEST_F(TlsContextTest, RevocationListOfAnotherAuthorityAlone) {
   const TestPki next("edge-prod", kNow);
-  const auto trust = TrustStore::Create(pki_.ca_pem() + next.ca_pem(),
-                                        next.Revoke({}, kNow, kDayS), "edge-prod", 1);
+  const auto trust = TrustStore::Create(pki_.ca_pem() + next.ca_pem(), next.Revoke({}, kNow, kDayS),
+                                        "edge-prod", 1);
   SOTTO_ASSERT_OK(trust);
   const auto server = Context(next.Issue("gw-1"), *trust);
   const PemPair without = pki_.Issue("gw-3");
@@ -448,10 +451,9 @@ TEST_F(TlsContextTest, NoApplicationProtocolAtAll) {
 TEST_F(TlsContextTest, MegabytesOfCertificates) {
   const PemPair good = pki_.Issue("gw-3");
   End client;
-  EXPECT_THAT(
-      Against({.pair = &good, .chain = {&pki_.authority()}, .chain_copies = 6'500}, *server_,
-              &client),
-      HasCode("CERT_CHAIN_TOO_LONG"));
+  EXPECT_THAT(Against({.pair = &good, .chain = {&pki_.authority()}, .chain_copies = 6'500},
+                      *server_, &client),
+              HasCode("CERT_CHAIN_TOO_LONG"));
   SOTTO_EXPECT_OK(
       Against({.pair = &good, .chain = {&pki_.authority()}, .chain_copies = 1}, *server_, &client));
 }
@@ -459,14 +461,15 @@ TEST_F(TlsContextTest, MegabytesOfCertificates) {
 TEST_F(TlsContextTest, DeepChains) {
   std::vector<std::unique_ptr<PemPair>> cas;
   cas.push_back(std::make_unique<PemPair>(pki_.Make({.organization = "ca 0", .is_ca = true})));
-  const auto trust = TrustStore::Create(pki_.ca_pem() + cas[0]->certificate_pem, "", "edge-prod", 1);
+  const auto trust =
+      TrustStore::Create(pki_.ca_pem() + cas[0]->certificate_pem, "", "edge-prod", 1);
   SOTTO_ASSERT_OK(trust);
   const auto server = Context(pki_.Issue("gw-1"), *trust);
   for (int intermediates = 1; intermediates <= 7; ++intermediates) {
-    cas.push_back(std::make_unique<PemPair>(
-        pki_.Make({.issuer = cas.back().get(),
-                   .organization = "ca " + std::to_string(intermediates),
-                   .is_ca = true})));
+    cas.push_back(
+        std::make_unique<PemPair>(pki_.Make({.issuer = cas.back().get(),
+                                             .organization = "ca " + std::to_string(intermediates),
+                                             .is_ca = true})));
     const PemPair leaf =
         pki_.Make({.issuer = cas.back().get(), .uris = {"sotto://edge-prod/node/gw-3"}});
     Stranger stranger{.pair = &leaf};
@@ -482,7 +485,8 @@ TEST_F(TlsContextTest, DeepChains) {
 
 class TlsFailureTest : public TlsContextTest {
  protected:
-  // Feeds `bytes` to one end and reports its failure; with `then_close`, the end of the stream after.
+  // Feeds `bytes` to one end and reports its failure; with `then_close`, the end of the stream
+  // after.
   absl::Status Feed(bool is_server, std::string_view bytes, bool then_close) const {
     End end;
     const TlsContextRef& tls = is_server ? server_ : client_;
@@ -545,7 +549,8 @@ TEST_F(TlsFailureTest, UnpreparedTrustsNobody) {
   EXPECT_FALSE(client.first_read.ok() && client.handshake.ok());
 }
 
-// ---- making a context, as at start and at reload -------------------------------------------------
+// ---- making a context, as at start and at reload
+// -------------------------------------------------
 
 TEST_F(TlsContextTest, CreateRefusesWhatOthersWould) {
   const auto create = [this](const PemPair& pair, TrustStoreRef trust, int64_t now = kNow) {
@@ -571,8 +576,7 @@ TEST_F(TlsContextTest, ReloadWithAForeignKeyLeavesTheOldContext) {
   const PemPair one = pki_.Issue("gw-1");
   const PemPair two = pki_.Issue("gw-1");
   const TlsContextRef old = Context(one, pki_.Trust());
-  EXPECT_THAT(Credentials::FromPem(one.certificate_pem, two.key_pem),
-              HasCode("CERT_KEY_MISMATCH"));
+  EXPECT_THAT(Credentials::FromPem(one.certificate_pem, two.key_pem), HasCode("CERT_KEY_MISMATCH"));
   End client, server;
   Ours(*client_, false, &client);
   Ours(*old, true, &server);

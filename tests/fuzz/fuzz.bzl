@@ -22,7 +22,8 @@ def sotto_fuzz(name, srcs, deps = [], size = "small", **kwargs):
         copts = SOTTO_COPTS,
         data = native.glob(["corpus/" + name + "/**"]),
         linkopts = select({
-            "//tests/fuzz:fuzzing": ["-fsanitize=fuzzer"],
+            # Bazel links with clang rather than clang++.
+            "//tests/fuzz:fuzzing": ["-fsanitize=fuzzer", "-fsanitize-link-c++-runtime"],
             "//conditions:default": [],
         }),
         linkstatic = True,

@@ -38,8 +38,7 @@ TEST(BroadcastQueue, UrgentClassesGoFirst) {
   queue.Push(BroadcastClass::kSuspicion, suspect);
   queue.Push(BroadcastClass::kDeath, dead);
   queue.Push(BroadcastClass::kRefutation, refute);
-  EXPECT_EQ(TakeAll(queue, 5),
-            (std::vector<StatementRef>{refute, dead, suspect, join, update}));
+  EXPECT_EQ(TakeAll(queue, 5), (std::vector<StatementRef>{refute, dead, suspect, join, update}));
   const auto one = queue.Take({.bytes = WireSizeMax(*refute), .transmit_limit = 5});
   EXPECT_EQ(one, std::vector<StatementRef>{refute});
 }

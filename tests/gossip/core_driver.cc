@@ -155,9 +155,8 @@ std::vector<CoreDriver::SyncCall> CoreDriver::Syncs(SyncReason reason) const {
 
 size_t CoreDriver::Signed(StatementKind kind, std::string_view subject) const {
   return static_cast<size_t>(
-      std::count_if(signed_statements.begin(), signed_statements.end(), [&](const auto& s) {
-        return s->kind == kind && s->subject == subject;
-      }));
+      std::count_if(signed_statements.begin(), signed_statements.end(),
+                    [&](const auto& s) { return s->kind == kind && s->subject == subject; }));
 }
 
 }  // namespace sotto::testing

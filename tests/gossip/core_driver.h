@@ -1,13 +1,13 @@
-// Drives one Protocol by hand: feeds inputs at chosen instants, answers its own requests (signatures,
-// boot numbers), and keeps everything else it asks for so that a test can look at it.
+// Drives one Protocol by hand: feeds inputs at chosen instants, answers its own requests
+// (signatures, boot numbers), and keeps everything else it asks for so that a test can look at it.
 //
-// Peers are names with fake processes. Those that answer() do so at once: an ack for each ping, and a
-// nack where they are asked to ping a peer that does not answer.
+// Peers are names with fake processes. Those that answer() do so at once: an ack for each ping, and
+// a nack where they are asked to ping a peer that does not answer.
 #ifndef SOTTO_TESTS_GOSSIP_CORE_DRIVER_H_
 #define SOTTO_TESTS_GOSSIP_CORE_DRIVER_H_
 
 #include <cstdint>
-#include <map>
+#include <initializer_list>
 #include <set>
 #include <string>
 #include <string_view>
@@ -56,6 +56,7 @@ class CoreDriver {
   void Meet(const std::vector<std::string>& peers) {
     for (const std::string& peer : peers) Meet(peer);
   }
+  void Meet(std::initializer_list<std::string> peers) { Meet(std::vector<std::string>(peers)); }
   FakeProcess Peer(std::string_view peer, uint32_t life = 1) const {
     return MakeFakeProcess(peer, life);
   }
@@ -67,6 +68,9 @@ class CoreDriver {
   void Answer(std::string_view peer, bool yes = true);
   void Answer(const std::vector<std::string>& peers, bool yes = true) {
     for (const std::string& peer : peers) Answer(peer, yes);
+  }
+  void Answer(std::initializer_list<std::string> peers, bool yes = true) {
+    Answer(std::vector<std::string>(peers), yes);
   }
 
   // ---- inputs, at `now`

@@ -299,6 +299,55 @@ TEST_F(NodeTest, JoinSaysWhyNobodyAnswered) {
   EXPECT_NE(std::string::npos, Describe(failed.status()).find("127.0.0.1:1"));
 }
 
+TEST_F(NodeTest, ASecondProcessOfOneNameIsSilentAndTheFirstGoesOn) {
+  auto a = Start(Options("a"));
+  NodeOptions options = Options("b");
+  options.join = {Address(*a)};
+  auto b = Start(std::move(options));
+  ASSERT_TRUE(Eventually([&] { return Alive(*a) == 2 && Alive(*b) == 2; }));
+  const Incarnation before = b->View()->incarnation;
+  // One finds its rival in the table of another node, the other dials it.
+  for (const Node* contact : {a.get(), b.get()}) {
+    options = Options("b");
+    options.join = {Address(*contact)};
+    auto second = Start(std::move(options));
+    EXPECT_TRUE(Eventually([&] { return second->View()->standing.name_conflict; }));
+    EXPECT_FALSE(second->View()->standing.announced);
+  }
+  EXPECT_EQ(2u, Alive(*a));
+  EXPECT_EQ(before, b->View()->incarnation);
+  EXPECT_FALSE(b->View()->standing.name_conflict);
+}
+
+TEST_F(NodeTest, ARevokedCertificateEndsMembershipAtOnce) {
+  auto a = Start(Options("a"));
+  NodeOptions options = Options("b");
+  options.join = {Address(*a)};
+  const TlsMaterial of_b = options.tls;
+  auto b = Start(std::move(options));
+  ASSERT_TRUE(Eventually([&] { return Alive(*a) == 2 && Alive(*b) == 2; }));
+  auto certificate = ::sotto::Certificate::FromPem(of_b.cert_pem);
+  ASSERT_TRUE(certificate.ok());
+  auto crl = CreateRevocationList(authority_, {(*certificate)->SerialHex()}, now_ - 60, 86'400);
+  ASSERT_TRUE(crl.ok()) << Describe(crl.status());
+  TlsMaterial material = Options("a").tls;
+  material.crl_pem = *crl;
+  const absl::Status reloaded = a->ReloadTls(material);
+  ASSERT_TRUE(reloaded.ok()) << Describe(reloaded);
+  EXPECT_EQ(1u, Alive(*a));
+  EXPECT_EQ(MemberState::kDead, StateOf(*a, "b"));
+  // It goes on talking, and stays out.
+  const uint64_t unknown = a->Stats().drops[static_cast<size_t>(DropReason::kUnknownBoot)];
+  EXPECT_TRUE(Eventually([&] {
+    return a->Stats().drops[static_cast<size_t>(DropReason::kUnknownBoot)] > unknown + 3;
+  }));
+  EXPECT_EQ(1u, Alive(*a));
+  // A reload that cannot work changes nothing.
+  material.cert_pem = of_b.cert_pem;
+  EXPECT_EQ("CERT_KEY_MISMATCH", ErrorCode(a->ReloadTls(material)));
+  EXPECT_EQ(1u, Alive(*a));
+}
+
 TEST_F(NodeTest, WorksOnIpv6) {
   NodeOptions options = Options("a");
   options.bind = {"[::1]:0"};

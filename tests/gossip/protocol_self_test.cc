@@ -248,6 +248,7 @@ TEST(Reboot, ANewBootIdIsAnnouncedByHello) {  // W7
 TEST(Leave, IsSaidOftenEnoughAndEnds) {
   CoreDriver d;
   d.Meet({"a", "b", "c"});
+  d.Answer({"a", "b", "c"});
   d.RunFor(Duration::Seconds(2));
   d.Forget();
   d.core.Leave(d.now);
@@ -269,7 +270,7 @@ TEST(Leave, IsSaidOftenEnoughAndEnds) {
   d.RunFor(Duration::Minutes(20));
   EXPECT_TRUE(d.sent.empty());
   EXPECT_EQ(d.Count(EventKind::kDied), 0u);
-  EXPECT_TRUE(d.core.MakeSyncTable().statements.size() == 3u);
+  EXPECT_EQ(d.core.MakeSyncTable().statements.size(), 3u);
 }
 
 TEST(Leave, AloneOrUnannouncedItIsOverAtOnce) {

@@ -1,4 +1,5 @@
-// The generator against its reference, and what depends on it: shuffles, the probe order, back-offs.
+// The generator against its reference, and what depends on it: shuffles, the probe order,
+// back-offs.
 #include "gossip/rng.h"
 
 #include <algorithm>
@@ -53,8 +54,8 @@ TEST(Rng, FollowsTheReferenceForEverySeed) {
 
 TEST(Rng, BelowIsUniformAndStaysBelow) {
   Rng rng(3);
-  for (const uint64_t bound : {uint64_t{1}, uint64_t{2}, uint64_t{7}, uint64_t{1} << 63,
-                               UINT64_MAX}) {
+  for (const uint64_t bound :
+       {uint64_t{1}, uint64_t{2}, uint64_t{7}, uint64_t{1} << 63, UINT64_MAX}) {
     for (int i = 0; i < 1'000; ++i) ASSERT_LT(rng.Below(bound), bound);
   }
   std::vector<int> counts(7);
@@ -154,8 +155,7 @@ TEST(RetryList, ServesTheLongestOverdueAndComesBackForEver) {
   Rng rng(11);
   RetryList list(Duration::Seconds(1), Duration::Seconds(30));
   Instant now = Instant::FromNanos(1);
-  const StatementRef to =
-      testing::FakeAlive(testing::MakeFakeProcess("a"), Incarnation::Of(1, 0));
+  const StatementRef to = testing::FakeAlive(testing::MakeFakeProcess("a"), Incarnation::Of(1, 0));
   list.Add(now, "a", to, rng);
   list.Add(now, "b", to, rng);
   list.Add(now, "a", to, rng);

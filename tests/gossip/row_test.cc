@@ -1,5 +1,5 @@
-// The merge rule, by enumeration: what a row holds depends on the set of statements that ever came, not
-// on their order, their number or the rows they came through (design M3, S7).
+// The merge rule, by enumeration: what a row holds depends on the set of statements that ever came,
+// not on their order, their number or the rows they came through (design M3, S7).
 #include "gossip/row.h"
 
 #include <algorithm>
@@ -22,8 +22,9 @@ using testing::MakeFakeProcess;
 
 Incarnation Inc(uint64_t value) { return Incarnation(value); }
 
-// Every statement about one member: alive and left, suspect, dead and forget by three accusers, each at
-// three incarnations, and a second Alive of one incarnation (an owner that contradicts itself).
+// Every statement about one member: alive and left, suspect, dead and forget by three accusers,
+// each at three incarnations, and a second Alive of one incarnation (an owner that contradicts
+// itself).
 std::vector<StatementRef> Universe() {
   std::vector<StatementRef> all;
   const testing::FakeProcess owner = MakeFakeProcess("x");
@@ -185,11 +186,9 @@ TEST(Row, RanksBeatHashesAndIncarnationsBeatRanks) {
   const auto accuse = [](StatementKind kind, uint64_t i) {
     return FakeAccusation(kind, "x", Inc(i), "a");
   };
-  EXPECT_TRUE(
-      Supersedes(*accuse(StatementKind::kDead, 4), *accuse(StatementKind::kSuspect, 4)));
+  EXPECT_TRUE(Supersedes(*accuse(StatementKind::kDead, 4), *accuse(StatementKind::kSuspect, 4)));
   EXPECT_TRUE(Supersedes(*accuse(StatementKind::kForget, 4), *accuse(StatementKind::kDead, 4)));
-  EXPECT_TRUE(
-      Supersedes(*accuse(StatementKind::kSuspect, 5), *accuse(StatementKind::kForget, 4)));
+  EXPECT_TRUE(Supersedes(*accuse(StatementKind::kSuspect, 5), *accuse(StatementKind::kForget, 4)));
   const StatementRef one = FakeAlive(x, Inc(4), {{"a", "1"}});
   const StatementRef two = FakeAlive(x, Inc(4), {{"a", "2"}});
   EXPECT_NE(Supersedes(*one, *two), Supersedes(*two, *one));

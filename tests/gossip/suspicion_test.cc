@@ -1,4 +1,5 @@
-// The timings of suspicion against Lifeguard's formula and the tables that memberlist's suite pins down.
+// The timings of suspicion against Lifeguard's formula and the tables that memberlist's suite pins
+// down.
 #include "gossip/suspicion.h"
 
 #include <string>
@@ -115,8 +116,8 @@ TEST(SuspicionBounds, GrowWithTheLogarithmOfTheCluster) {
   const struct {
     size_t n;
     int64_t min_ms, max_ms;
-  } rows[] = {{3, 4'000, 4'000},   {5, 4'000, 24'000},  {10, 4'000, 24'000},
-              {32, 6'020, 36'123}, {100, 8'000, 48'000}, {1'000, 12'000, 72'000},
+  } rows[] = {{3, 4'000, 4'000},       {5, 4'000, 24'000},   {10, 4'000, 24'000},
+              {32, 6'020, 36'123},     {100, 8'000, 48'000}, {1'000, 12'000, 72'000},
               {10'000, 16'000, 96'000}};
   for (const auto& row : rows) {
     const SuspicionBounds bounds = SuspicionBounds::For(lan, row.n);

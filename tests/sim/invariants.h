@@ -38,7 +38,11 @@ class Invariants {
   // A statement was signed with the key of `signer`'s certificate.
   void OnSigned(std::string_view signer, const Statement& statement);
   void OnEvent(uint32_t node, const Event& event);
-  void OnSend(uint32_t node, const SendPacket& send, size_t members);
+  // `counts`: to a member that the sender holds alive. Those it holds dead are told on top, so that
+  // they can answer; that ends with options.gossip_to_dead.
+  void OnSend(uint32_t node, const SendPacket& send, size_t members, bool counts);
+  // Somebody asked this process for what `name` says of itself: one answer is no broadcast.
+  void OnAsked(uint32_t node, const std::string& name);
   // After each input of this process.
   void OnStep(uint32_t node, const Protocol& core);
   void OnOwnState(uint32_t node, Incarnation incarnation, const Standing& standing,
@@ -52,7 +56,8 @@ class Invariants {
   // What the events of one process have said of one member.
   struct Seen {
     bool known = false;
-    bool gone = false;  // dead, left or forgotten
+    bool gone = false;     // dead, left or forgotten
+    bool dropped = false;  // its row, tombstone and all, is gone: it may come back as new
     MemberState state = MemberState::kAlive;
     Incarnation incarnation;
     Incarnation gone_at;  // of the last death, leave or forgetting
@@ -64,6 +69,7 @@ class Invariants {
     std::map<std::string, Seen, std::less<>> seen;
     std::map<std::string, Incarnation, std::less<>> stored;
     std::unordered_map<uint64_t, uint32_t> sends;  // by statement
+    std::map<std::string, uint32_t, std::less<>> answers_due;
   };
 
   void Fail(std::string invariant, uint32_t node, const std::string& member, std::string text);

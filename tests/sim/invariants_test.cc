@@ -140,10 +140,10 @@ TEST_F(InvariantsTest, S3AForgedStatementIsRelayed) {
   send.to = Signed(FakeAlive(b_, Incarnation::Of(1, 1)));
   send.packet.statements = {
       Signed(FakeAccusation(StatementKind::kSuspect, "c", Incarnation(), "b"))};
-  invariants_.OnSend(0, send, 3);
+  invariants_.OnSend(0, send, 3, true);
   EXPECT_EQ(Broken(), "");
   send.packet.statements = {FakeAccusation(StatementKind::kDead, "c", Incarnation(), "b")};
-  invariants_.OnSend(0, send, 3);
+  invariants_.OnSend(0, send, 3, true);
   EXPECT_EQ(Broken(), "S3");
 }
 
@@ -212,10 +212,10 @@ TEST_F(InvariantsTest, S8APacketIsTooLarge) {
   size_t fit =
       (ProtocolOptions::Lan().packet_bytes_max - kPacketOverheadBytes) / WireSizeMax(*statement);
   send.packet.statements.assign(fit, statement);
-  invariants_.OnSend(0, send, 1000);
+  invariants_.OnSend(0, send, 1000, true);
   EXPECT_EQ(Broken(), "");
   send.packet.statements.assign(fit + 1, statement);
-  invariants_.OnSend(0, send, 1000);
+  invariants_.OnSend(0, send, 1000, true);
   EXPECT_EQ(Broken(), "S8");
 }
 
@@ -223,10 +223,22 @@ TEST_F(InvariantsTest, S8AStatementIsSentOnForEver) {
   SendPacket send;
   send.to = Signed(FakeAlive(b_, Incarnation::Of(1, 1)));
   send.packet.statements = {Signed(FakeAlive(MakeFakeProcess("c"), Incarnation::Of(1, 1)))};
-  for (int i = 0; i < 5; ++i) invariants_.OnSend(0, send, 3);
+  for (int i = 0; i < 5; ++i) invariants_.OnSend(0, send, 3, true);
   EXPECT_EQ(Broken(), "");
-  for (int i = 0; i < 100; ++i) invariants_.OnSend(0, send, 3);
+  for (int i = 0; i < 100; ++i) invariants_.OnSend(0, send, 3, true);
   EXPECT_EQ(Broken(), "S8");
+}
+
+TEST_F(InvariantsTest, S8AnswersAndFavoursToTheDeadAreNotBroadcasts) {
+  SendPacket send;
+  send.to = Signed(FakeAlive(b_, Incarnation::Of(1, 1)));
+  send.packet.statements = {Signed(FakeAlive(MakeFakeProcess("c"), Incarnation::Of(1, 1)))};
+  for (int i = 0; i < 100; ++i) {
+    invariants_.OnAsked(0, "c");
+    invariants_.OnSend(0, send, 3, true);
+    invariants_.OnSend(0, send, 3, false);
+  }
+  EXPECT_EQ(Broken(), "");
 }
 
 TEST_F(InvariantsTest, S8AQueueGrowsWithoutBound) {

@@ -65,7 +65,10 @@ std::optional<uint32_t> World::AddressOf(const Statement& alive) const {
 }
 
 void World::Transmit(Node& from, const SendPacket& send) {
-  invariants_.OnSend(from.index, send, size());
+  std::optional<MemberInfo> held = from.core->Find(send.to->subject);
+  bool living =
+      held && (held->state == MemberState::kAlive || held->state == MemberState::kSuspect);
+  invariants_.OnSend(from.index, send, size(), living);
   std::optional<uint32_t> to = AddressOf(*send.to);
   if (!to) return Fail("scenario", from.name + " sends to no address", {from.index});
   Datagram frame;
@@ -181,6 +184,9 @@ void World::Open(Node& to, const Datagram& datagram) {
   }
   ++counters_.delivered;
   Note(to, "got", datagram.from, datagram.packet);
+  for (const Message& message : datagram.packet->messages) {
+    if (auto* want = std::get_if<WantOwner>(&message)) invariants_.OnAsked(to.index, want->name);
+  }
   Source source{sender->subject, datagram.from_boot};
   Input(to, "packet",
         [&](Protocol& core, Instant now) { core.HandlePacket(now, source, *datagram.packet); });

@@ -112,7 +112,9 @@ PemPair TestPki::Make(const OddCertificate& odd) const {
   if (!odd.uris.empty()) AddUris(x509.get(), odd.uris);
   const bool is_ed25519 = internal::IsEd25519(issuer_key);
   SOTTO_CHECK(X509_sign(x509.get(), issuer_key,
-                        is_ed25519 ? nullptr : odd.sha1 ? EVP_sha1() : EVP_sha256()) > 0);
+                        is_ed25519 ? nullptr
+                        : odd.sha1 ? EVP_sha1()
+                                   : EVP_sha256()) > 0);
   const internal::BioPtr certificate(BIO_new(BIO_s_mem()));
   const internal::BioPtr secret(BIO_new(BIO_s_mem()));
   SOTTO_CHECK(PEM_write_bio_X509(certificate.get(), x509.get()) == 1);

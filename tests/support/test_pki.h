@@ -15,13 +15,14 @@
 
 namespace sotto {
 
-// A certificate beyond what crypto/authority.h makes. Signed by `issuer`, or by itself if that is null.
+// A certificate beyond what crypto/authority.h makes. Signed by `issuer`, or by itself if that is
+// null.
 struct OddCertificate {
   const PemPair* issuer = nullptr;
   std::string organization = "edge-prod";
   std::vector<std::string> uris;
-  bool is_ca = false;            // without a path length, without name constraints
-  std::string key = "EC";        // "EC" (P-256), "P-384", "RSA"
+  bool is_ca = false;      // without a path length, without name constraints
+  std::string key = "EC";  // "EC" (P-256), "P-384", "RSA"
   int rsa_bits = 2048;
   bool sha1 = false;
   std::string usage = "serverAuth,clientAuth";  // empty: no extended key usage

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes frames.txt: known answers for frames, made without OpenSSL and without the library's code.
 
-AES, GCM, SHA-256, HMAC, HKDF and X25519 are written out here from their standards and checked against
-published answers before anything is written. Slow and not in constant time: for test vectors only.
+AES, GCM, SHA-256, HMAC, HKDF and X25519 are written out here from their standards and checked
+against published answers before anything is written. Slow and not in constant time: for test
+vectors only.
 
     ./make_frame_vectors.py > frames.txt
     ./make_frame_vectors.py --seeds ../fuzz/corpus/frame_open_fuzz > frames.txt
@@ -17,7 +18,7 @@ import struct
 import sys
 
 
-# ---- SHA-256 (FIPS 180-4), HMAC (RFC 2104), HKDF (RFC 5869) ----------------------------------------
+# ---- SHA-256 (FIPS 180-4), HMAC (RFC 2104), HKDF (RFC 5869) -------------------------------------
 def _primes(count):
     found, n = [], 2
     while len(found) < count:
@@ -60,7 +61,8 @@ def sha256(data):
         for i in range(64):
             t1 = hh + (_ror(e, 6) ^ _ror(e, 11) ^ _ror(e, 25)) + (e & f ^ ~e & g) + SHA_K[i] + w[i]
             t2 = (_ror(a, 2) ^ _ror(a, 13) ^ _ror(a, 22)) + (a & b ^ a & c ^ b & c)
-            a, b, c, d, e, f, g, hh = (t1 + t2) & 0xFFFFFFFF, a, b, c, (d + t1) & 0xFFFFFFFF, e, f, g
+            hh, g, f, e = g, f, e, (d + t1) & 0xFFFFFFFF
+            d, c, b, a = c, b, a, (t1 + t2) & 0xFFFFFFFF
         h = [(x + y) & 0xFFFFFFFF for x, y in zip(h, (a, b, c, d, e, f, g, hh))]
     return struct.pack(">8I", *h)
 
@@ -80,7 +82,7 @@ def hkdf(ikm, salt, info, size):
     return out[:size]
 
 
-# ---- AES (FIPS 197) and GCM (SP 800-38D) -----------------------------------------------------------
+# ---- AES (FIPS 197) and GCM (SP 800-38D) --------------------------------------------------------
 def _xtime(x):
     return (x << 1 ^ 0x11B) & 0xFF if x & 0x80 else x << 1
 
@@ -172,7 +174,7 @@ def gcm_seal(key, nonce, data, plaintext):
     return out + bytes(a ^ b for a, b in zip(y.to_bytes(16, "big"), pad))
 
 
-# ---- X25519 (RFC 7748) -----------------------------------------------------------------------------
+# ---- X25519 (RFC 7748) --------------------------------------------------------------------------
 P = 2**255 - 19
 
 
@@ -195,7 +197,7 @@ def x25519(scalar, u=(9).to_bytes(32, "little")):
     return (x2 * pow(z2, P - 2, P) % P).to_bytes(32, "little")
 
 
-# ---- sotto's frames --------------------------------------------------------------------------------
+# ---- sotto's frames -----------------------------------------------------------------------------
 def short(text):
     return bytes([len(text)]) + text
 
@@ -239,7 +241,7 @@ def frame(kind, key, sender, receiver, sequence, counter, plaintext):
 
 
 def colliding_keys(cluster):
-    """Two keys with one id. Only this search uses the system's HMAC, for speed; its find is checked."""
+    """Two keys with one id. Only the search uses the system's HMAC, for speed; the find is checked."""
     info, seen, n = b"sotto/1 key-id\0" + short(cluster) + b"\1", {}, 0
     while True:
         key = hashlib.sha256(b"collision %d" % n).digest()[:16]

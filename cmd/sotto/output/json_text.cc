@@ -55,8 +55,12 @@ void AppendNumber(double value, std::string* out) {
     *out += "null";
     return;
   }
+  // 0.0004, not 4e-04, wherever people would write it out.
+  const double size = std::fabs(value);
+  const bool plain = size == 0 || (size >= 1e-7 && size < 1e16);
   char buffer[64];
-  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
+  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value,
+                                    plain ? std::chars_format::fixed : std::chars_format::general);
   out->append(buffer, result.ptr);
 }
 

@@ -34,6 +34,7 @@ std::vector<std::string> Table::Lines(bool headers, int width, bool color) const
   std::unique_ptr<libscols_table, TableDeleter> table(scols_new_table());
   SOTTO_CHECK(table != nullptr);
   scols_table_set_column_separator(table.get(), "  ");
+  scols_table_enable_noencoding(table.get(), 1);  // the cells are safe already
   scols_table_enable_noheadings(table.get(), headers ? 0 : 1);
   scols_table_enable_colors(table.get(), color ? 1 : 0);
   scols_table_set_termforce(table.get(),
