@@ -83,6 +83,8 @@ void Protocol::Impl::Fire(TimerId timer) {
       return;
     case TimerKind::kMember:
       return OnMemberTimer(*ByNumber(timer.id));
+    case TimerKind::kWarn:
+      return WarnSuspect(*ByNumber(timer.id));
     case TimerKind::kProbeTick:
       return OnProbeTick();
     case TimerKind::kRefute:
@@ -122,6 +124,7 @@ void Protocol::Impl::HandlePacket(Instant now, const Source& from, const Packet&
     return;
   }
   member->knows_us = true;
+  last_heard_from_ = member->number;
   std::vector<Message> replies;
   for (const Message& message : packet.messages) HandleMessage(*member, message, replies);
   if (!replies.empty()) SendMessages(*member, std::move(replies));

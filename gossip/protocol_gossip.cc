@@ -178,4 +178,30 @@ void Protocol::Impl::TellAccused(MemberEntry& member) {
   RequestAccusation(member, kind, {.tell = true});
 }
 
+// Its answer may have been lost on the way to us, or the accusation on the way to it. Both are
+// asked for: a ping carries the accusation, and whoever we hear is asked what the suspect says of
+// itself.
+void Protocol::Impl::WarnSuspect(MemberEntry& member) {
+  Arm(TimerKind::kWarn, member.suspicion->NextWarning(), member.number);
+  if (!IsActive() || standing_.leaving) return;
+  // Unsigned so far, for we had heard nobody: by now we have, and the suspect must be able to
+  // answer.
+  if (last_heard_ > member.since && MayAccuse() && member.suspicion->HasAccuser(self_.name)) {
+    RequestAccusation(member, StatementKind::kSuspect, {.broadcast = true});
+  }
+  SendMessages(member, {Ping{nonce_rng_.Next()}});
+  MemberEntry* other = ByNumber(last_heard_from_);
+  if (!other || other == own_ || other == &member || !other->IsLiving()) {
+    const auto picked = PickLiving(1, &member);
+    other = picked.empty() ? nullptr : picked.front();
+  }
+  if (!other) return;
+  Packet packet{{WantOwner{std::string(member.name)}}, {}};
+  // It may not have heard of the accusation either; through it the suspect will.
+  if (const StatementRef accusation = AccusationAbout(member)) {
+    packet.statements.push_back(accusation);
+  }
+  Send(*other, std::move(packet));
+}
+
 }  // namespace sotto

@@ -62,8 +62,9 @@ struct MemberEntry {
 
   bool knows_us = false;  // a datagram bound to our boot id has come from its present process
   Instant hello_after;
-  Instant tell_after;  // rate limits: its accusation to itself, and asking for O
+  Instant tell_after;  // rate limits: its accusation to itself, asking for O, our Alive to it
   Instant ask_after;
+  Instant answer_after;
   std::optional<Duration> rtt;
   std::optional<uint64_t> view;  // set hash of its last ack
 };
@@ -135,8 +136,9 @@ class Protocol::Impl {
   void RaiseIncarnation(BroadcastClass broadcast_class);
   void RequestBoot(uint64_t boot_number);
   void FallSilent(std::string detail);
-  bool LearnAboutSelf(const StatementRef& statement);
+  bool LearnAboutSelf(const StatementRef& statement, const MemberEntry* source);
   void LearnRival(const Statement& statement);
+  void AnswerAgain(const Statement& accusation, const MemberEntry& source);
   void OnAccused(const Statement& accusation);
   void Refute();
   void OnOwnAliveSigned(const StatementRef& statement);
@@ -158,8 +160,9 @@ class Protocol::Impl {
   void OnOwnerAlive(MemberEntry& member, const StatementRef& previous, bool quiet);
   void OnOwnerLeft(MemberEntry& member, bool quiet);
   void AdoptAlive(MemberEntry& member, const StatementRef& alive);
-  // An accusation at O's incarnation, new or heard again.
-  void OnEffective(MemberEntry& member, const StatementRef& accusation, bool fresh, bool quiet);
+  // An accusation at O's incarnation, new or heard again; `source` has sent it, if known.
+  void OnEffective(MemberEntry& member, const StatementRef& accusation, const MemberEntry* source,
+                   bool tell_on);
   // Starts or confirms; true if it moved the timer.
   bool Suspect(MemberEntry& member, std::string_view accuser);
   void OnSuspicionOver(MemberEntry& member);
@@ -226,6 +229,7 @@ class Protocol::Impl {
   // An accusation with effect about `member`, for it to refute; null if there is none.
   StatementRef AccusationAbout(const MemberEntry& member) const;
   void TellAccused(MemberEntry& member);
+  void WarnSuspect(MemberEntry& member);
   std::vector<MemberEntry*> PickLiving(size_t count, const MemberEntry* except);
 
   // ---- protocol_sync.cc
@@ -314,6 +318,7 @@ class Protocol::Impl {
   std::map<uint64_t, Probe> probes_;
   std::map<uint64_t, Relay> relays_;
   Instant last_heard_;
+  uint32_t last_heard_from_ = 0;  // its number
   Instant key_trouble_until_;
   Instant key_trouble_told_;
 

@@ -156,16 +156,29 @@ StatementRef Protocol::Impl::OwnStatement() const {
 // ---- what others hold of us
 // -------------------------------------------------------------------------
 
-bool Protocol::Impl::LearnAboutSelf(const StatementRef& statement) {
+bool Protocol::Impl::LearnAboutSelf(const StatementRef& statement, const MemberEntry* source) {
   const bool changed = own_->row.Merge(statement) != MergeResult::kUnchanged;
   if (!IsOwnersKind(statement->kind)) {
-    if (statement->incarnation == incarnation_) OnAccused(*statement);
+    if (statement->incarnation == incarnation_) {
+      OnAccused(*statement);
+    } else if (source) {
+      AnswerAgain(*statement, *source);
+    }
   } else if (standing_.name_conflict) {
     UpdateHash(*own_);
   } else if (standing_.announced) {
     LearnRival(*statement);
   }
   return changed;
+}
+
+// Answered long ago, but the answer has not come to whoever says it still.
+void Protocol::Impl::AnswerAgain(const Statement& accusation, const MemberEntry& source) {
+  if (!own_alive_ || accusation.incarnation >= own_alive_->incarnation) return;
+  MemberEntry* member = FindMember(source.name);
+  if (!member || member == own_ || now_ < member->answer_after) return;
+  member->answer_after = now_ + options_.gossip_interval;
+  SendStatement(*member, own_alive_);
 }
 
 // Our own name, signed with our own certificate, by another process: a former life whose number we

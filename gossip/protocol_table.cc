@@ -75,7 +75,7 @@ bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* sou
     ++counters_.ignored;
     return false;
   }
-  if (statement->subject == self_.name) return LearnAboutSelf(statement);
+  if (statement->subject == self_.name) return LearnAboutSelf(statement, source);
   MemberEntry* member = FindOrCreate(statement->subject);
   if (!member) {
     ++counters_.ignored;
@@ -104,7 +104,7 @@ bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* sou
     broadcasts_.HeardAgain(*statement, TransmitLimit());
   } else if (previous && previous->incarnation == statement->incarnation) {
     // Also when the row has no room for it: a crowd of accusers must not hide a true one.
-    OnEffective(*member, statement, result == MergeResult::kAccusation, quiet);
+    OnEffective(*member, statement, source, result == MergeResult::kAccusation && !quiet);
   }
   return result != MergeResult::kUnchanged;
 }
@@ -120,7 +120,7 @@ void Protocol::Impl::OnOwnerChanged(MemberEntry& member, const StatementRef& pre
     OnOwnerAlive(member, previous, quiet);
   }
   for (const StatementRef& accusation : member.row.Effective()) {
-    OnEffective(member, accusation, true, quiet);
+    OnEffective(member, accusation, nullptr, !quiet);
   }
 }
 
@@ -197,9 +197,8 @@ void Protocol::Impl::OnOwnerLeft(MemberEntry& member, bool quiet) {
 // ---- accusations
 // ------------------------------------------------------------------------------------
 
-void Protocol::Impl::OnEffective(MemberEntry& member, const StatementRef& accusation, bool fresh,
-                                 bool quiet) {
-  const bool tell_on = fresh && !quiet;
+void Protocol::Impl::OnEffective(MemberEntry& member, const StatementRef& accusation,
+                                 const MemberEntry* source, bool tell_on) {
   const std::string& signer = accusation->signer;
   if (!member.IsLiving()) {
     if (member.state == MemberState::kForgotten) return;
@@ -215,11 +214,19 @@ void Protocol::Impl::OnEffective(MemberEntry& member, const StatementRef& accusa
     if (counts && tell_on) Broadcast(ClassOf(accusation->kind), accusation);
     return;
   }
-  if (signer != self_.name && !signers_.Admit(now_, signer)) {
-    ++counters_.accusations_ignored;
-    return;
+  if (signer != self_.name) {
+    const bool in_rate = signers_.TakeToken(now_, signer);
+    const bool believed = !signers_.IsDiscredited(now_, signer);
+    // Who is not believed may still be mistaken in good faith, on a bad link: what it says to us
+    // itself goes to the accused alone, whose answer then reaches it.
+    if (in_rate && !believed && source && source->name == signer) SendStatement(member, accusation);
+    if (!in_rate || !believed) {
+      ++counters_.accusations_ignored;
+      return;
+    }
   }
-  if (Suspect(member, signer) && !quiet) Broadcast(ClassOf(accusation->kind), accusation);
+  Suspect(member, signer);
+  if (tell_on) Broadcast(ClassOf(accusation->kind), accusation);
 }
 
 bool Protocol::Impl::Suspect(MemberEntry& member, std::string_view accuser) {
@@ -233,6 +240,7 @@ bool Protocol::Impl::Suspect(MemberEntry& member, std::string_view accuser) {
   ++suspicions_;
   SetState(member, MemberState::kSuspect);
   Emit(EventKind::kSuspected, member, {std::string(accuser)});
+  Arm(TimerKind::kWarn, member.suspicion->NextWarning(), member.number);
   return true;
 }
 
@@ -284,6 +292,7 @@ void Protocol::Impl::EndSuspicion(MemberEntry& member, SuspicionEnd end) {
   }
   member.suspicion.reset();
   --suspicions_;
+  Cancel(TimerKind::kWarn, member.number);
 }
 
 std::vector<std::string> Protocol::Impl::AccusersOf(const MemberEntry& member) const {

@@ -7,9 +7,8 @@ namespace sotto {
 SignerRecords::SignerRecords(int burst, int per_s)
     : token_(Duration::Seconds(1) / per_s), bucket_(token_ * burst) {}
 
-bool SignerRecords::Admit(Instant now, std::string_view signer) {
+bool SignerRecords::TakeToken(Instant now, std::string_view signer) {
   Record& record = RecordOf(now, signer);
-  if (IsDiscredited(now, record)) return false;
   const Instant full_at = std::max(record.full_at, now) + token_;
   if (full_at - now > bucket_) return false;
   record.full_at = full_at;

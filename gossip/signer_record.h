@@ -29,9 +29,10 @@ class SignerRecords {
 
   SignerRecords(int burst, int per_s);
 
-  // Whether an accusation by `signer` may start or confirm a suspicion now. Takes a token if so.
-  bool Admit(Instant now, std::string_view signer);
+  // Whether `signer` is within its rate. Takes a token if so.
+  bool TakeToken(Instant now, std::string_view signer);
 
+  // Whether its accusations start and confirm nothing.
   bool IsDiscredited(Instant now, std::string_view signer) const;
 
   // How an accusation ended: its subject answered with a higher incarnation, or was concluded dead.

@@ -48,6 +48,11 @@ bool Suspicion::HasAccuser(std::string_view accuser) const {
 
 void Suspicion::Hold(Instant until) { hold_until_ = std::max(hold_until_, until); }
 
+Instant Suspicion::NextWarning() {
+  constexpr int kDoublingsMax = 30;
+  return start_ + bounds_.min / 3 * (int64_t{1} << std::min(warnings_++, kDoublingsMax));
+}
+
 Instant Suspicion::deadline() const {
   const int confirmed = static_cast<int>(accusers_.size()) - 1;
   return std::max(hold_until_, start_ + bounds_.After(confirmed));

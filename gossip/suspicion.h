@@ -49,6 +49,11 @@ class Suspicion {
   void Hold(Instant until);
 
   Instant deadline() const;
+
+  // When to warn the suspect next, so that one lost word buries nobody: at a third of the minimum,
+  // and then each time after twice as long.
+  Instant NextWarning();
+
   // When it would end had nobody confirmed it.
   Instant latest() const { return start_ + bounds_.max; }
   const SuspicionBounds& bounds() const { return bounds_; }
@@ -60,6 +65,7 @@ class Suspicion {
   Instant start_;
   Instant hold_until_;
   std::vector<std::string> accusers_;
+  int warnings_ = 0;
 };
 
 }  // namespace sotto

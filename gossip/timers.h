@@ -22,6 +22,7 @@ enum class TimerKind : uint8_t {
   kRelayNack,     // id: nonce of the relayed ping
   kRelayEnd,      // id: nonce of the relayed ping
   kMember,        // id: the member's number; what it means depends on its state
+  kWarn,          // id: the suspect's number
   kProbeTick,
   kRefute,
   kGossip,

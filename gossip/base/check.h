@@ -17,11 +17,11 @@ namespace sotto::internal {
 
 }  // namespace sotto::internal
 
-#define SOTTO_CHECK(condition)                                           \
-  do {                                                                   \
-    if (!(condition)) {                                                  \
-      ::sotto::internal::CheckFailed(__FILE__, __LINE__, #condition);    \
-    }                                                                    \
+#define SOTTO_CHECK(condition)                                        \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      ::sotto::internal::CheckFailed(__FILE__, __LINE__, #condition); \
+    }                                                                 \
   } while (false)
 
 #endif  // SOTTO_GOSSIP_BASE_CHECK_H_

@@ -11,10 +11,10 @@
 namespace sotto {
 
 struct CodeInfo {
-  std::string_view code;   // KEY_BAD_LENGTH, or a drop reason such as bad_tag
-  std::string_view what;   // what happened, one sentence
-  std::string_view why;    // the usual causes
-  std::string_view fix;    // what to do: commands that can be pasted
+  std::string_view code;  // KEY_BAD_LENGTH, or a drop reason such as bad_tag
+  std::string_view what;  // what happened, one sentence
+  std::string_view why;   // the usual causes
+  std::string_view fix;   // what to do: commands that can be pasted
 };
 
 // Sorted by code.

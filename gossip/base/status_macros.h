@@ -11,10 +11,10 @@
 #define SOTTO_CONCAT(a, b) SOTTO_CONCAT_INNER(a, b)
 
 // Returns the status of `expr` if it is an error.
-#define SOTTO_RETURN_IF_ERROR(expr)                       \
-  do {                                                    \
-    absl::Status sotto_status_ = (expr);                  \
-    if (!sotto_status_.ok()) return sotto_status_;        \
+#define SOTTO_RETURN_IF_ERROR(expr)                \
+  do {                                             \
+    absl::Status sotto_status_ = (expr);           \
+    if (!sotto_status_.ok()) return sotto_status_; \
   } while (false)
 
 // Evaluates a StatusOr; returns its status if it is an error, else assigns its value to `lhs`.

@@ -11,10 +11,11 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <sstream>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "cmd/sotto/cli.h"
@@ -376,17 +377,39 @@ TEST(Wait, SaysAtItsDeadlineWhatIsMissing) {
   EXPECT_NO_THROW(boost::json::parse(result.err.substr(0, result.err.find('\n'))));
 }
 
+// Text that calls `then` once, when it first holds `phrase` and is flushed.
+class Trigger : public std::stringbuf {
+ public:
+  Trigger(std::string phrase, std::function<void()> then)
+      : phrase_(std::move(phrase)), then_(std::move(then)) {}
+
+ protected:
+  int sync() override {
+    if (then_ && Has(str(), phrase_)) std::exchange(then_, nullptr)();
+    return 0;
+  }
+
+ private:
+  std::string phrase_;
+  std::function<void()> then_;
+};
+
 TEST(Wait, OutlastsADaemonThatIsStillStarting) {
   TempDir dir;
   std::unique_ptr<FakeDaemon> daemon;
-  std::thread later([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  Trigger text("waiting for sottod on " + dir.File("s"), [&] {
     daemon = std::make_unique<FakeDaemon>(dir.File("s"));
     daemon->Answer("GET /v1/status", StatusWith(3, 2, 2));
   });
-  const RunResult result = RunSotto({"--target", dir.File("s"), "wait", "--members", "3"});
-  later.join();
-  EXPECT_EQ(result.exit, 0) << result.err;
+  std::istringstream in;
+  std::ostringstream out;
+  std::ostream err(&text);
+  cli::Streams streams;
+  streams.in = &in;
+  streams.out = &out;
+  streams.err = &err;
+  EXPECT_EQ(cli::RunCli({"--target", dir.File("s"), "wait", "--members", "3"}, streams), 0);
+  EXPECT_NE(daemon, nullptr);
   const RunResult never =
       RunSotto({"--target", dir.File("none"), "wait", "--members", "3", "--timeout", "300ms"});
   EXPECT_EQ(never.exit, 6);

@@ -292,7 +292,8 @@ TEST_F(Files, InitWritesAConfigurationThatChecks) {
   EXPECT_EQ(ReadAll(Config()), before);
   const RunResult shallow = RunSotto({"--config", Config(), "config", "check", "--shallow"});
   EXPECT_EQ(shallow.exit, 0) << shallow.out;
-  EXPECT_EQ(shallow.out, "0 errors, 0 warnings. Nothing was started.\n");
+  EXPECT_TRUE(Has(shallow.out, "0 errors, 0 warnings")) << shallow.out;
+  EXPECT_TRUE(Has(shallow.out, ". Nothing was started.\n")) << shallow.out;
   // Deep: the certificates are not there yet.
   const RunResult deep = RunSotto({"--config", Config(), "config", "check"});
   EXPECT_EQ(deep.exit, 78);

@@ -135,12 +135,13 @@ class SottodTest : public testing::Test {
 
   std::unique_ptr<Process> StartNode() {
     auto process = std::make_unique<Process>(std::vector<std::string>{"--config", config_},
-                                             folder_.File("sottod.log"));
+                                             folder_.File("log" + std::to_string(++starts_)));
     EXPECT_TRUE(process->WaitForOutput(" info ready ")) << process->Output();
     return process;
   }
 
   TempDir folder_;
+  int starts_ = 0;
   TestPki pki_;
   std::string config_ = folder_.File("sottod.toml");
   std::string socket_ = folder_.File("run/admin.sock");

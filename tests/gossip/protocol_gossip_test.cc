@@ -175,6 +175,51 @@ TEST(Gossip, ADeadMemberThatIsHeardIsToldAndComesBack) {  // M4
   EXPECT_EQ(d.Count(EventKind::kReturned, "a"), 1u);
 }
 
+TEST(Warning, AskTheSuspectAndWhoeverIsHeardSoThatOneLostWordBuriesNobody) {
+  CoreDriver d;
+  d.Meet({"a", "b", "c", "d", "e"});
+  d.Answer({"b", "c", "d", "e"});
+  const Instant start = d.now;
+  d.Accuse("b", "a", Inc(1));
+  d.Receive("c", {});
+  const Instant third = start + Duration::Seconds(4) / 3;
+  d.RunUntil(third - kNanosecond);
+  d.Receive("c", {});  // the last one heard
+  d.Forget();
+  d.RunUntil(third);
+  ASSERT_EQ(d.SentMessages<WantOwner>("c"), 1u);
+  EXPECT_EQ(d.SentMessages<WantOwner>(), 1u);
+  EXPECT_EQ(d.SentStatements(StatementKind::kSuspect, "a", "c").size(), 1u);
+  EXPECT_GE(d.SentMessages<Ping>("a"), 1u);
+  EXPECT_GE(d.SentStatements(StatementKind::kSuspect, "a", "a").size(), 1u);
+  // And again after twice as long each time, until it ends.
+  d.RunUntil(third + Duration::Seconds(4) / 3 - Duration::Millis(1));
+  EXPECT_EQ(d.SentMessages<WantOwner>(), 1u);
+  d.RunUntil(start + Duration::Seconds(23));
+  EXPECT_EQ(d.SentMessages<WantOwner>(), 5u);  // at 4/3, 8/3, 16/3, 32/3, 64/3 s
+  d.Tell("c", d.AliveOf("a", Inc(1, 1)));
+  d.Answer("a");
+  d.Forget();
+  d.RunFor(Duration::Minutes(1));
+  EXPECT_EQ(d.SentMessages<WantOwner>(), 0u);
+}
+
+TEST(Warning, WhoRepeatsAnAnsweredAccusationIsAnsweredAgain) {
+  CoreDriver d;
+  d.Meet({"a", "b", "c"});
+  d.Answer({"a", "b", "c"});
+  d.Accuse("b", "me", Inc(5));
+  d.RunFor(Duration::Seconds(5));
+  d.Forget();
+  d.Tell("c", FakeAccusation(StatementKind::kSuspect, "me", Inc(5), "b"));
+  ASSERT_EQ(d.SentStatements(StatementKind::kAlive, "me", "c").size(), 1u);
+  EXPECT_EQ(d.sent.size(), 1u);
+  EXPECT_EQ(d.sent[0].packet.statements[0]->incarnation, Inc(5, 1));
+  d.Tell("c", FakeAccusation(StatementKind::kSuspect, "me", Inc(5), "b"));
+  EXPECT_EQ(d.sent.size(), 1u);  // once a gossip interval
+  EXPECT_EQ(d.Count(EventKind::kAccused), 0u);
+}
+
 TEST(Gossip, AStarterBelowItsOwnPastIsToldSo) {  // peers' failures 1 and 15
   CoreDriver d;
   d.Meet({"a", "b"});

@@ -45,6 +45,33 @@ TEST(Security, OneMemberThatAccusesEverybodyEvictsNobody) {
   EXPECT_GT(d.core.counters().accusations_ignored, 1'000u);
 }
 
+TEST(Security, WhoIsNotBelievedIsPassedOnToTheAccusedAlone) {
+  CoreDriver d;
+  const auto names = Names(12);
+  d.Meet(names);
+  d.Meet({"mallory", "b"});
+  d.Answer(names);
+  d.Answer({"mallory", "b"});
+  for (int i = 0; i < 8; ++i) {
+    d.Accuse("mallory", names[static_cast<size_t>(i)], Inc(1));
+    d.Tell("b", d.AliveOf(names[static_cast<size_t>(i)], Inc(1, 1)));
+  }
+  d.RunFor(Duration::Seconds(20));
+  d.Forget();
+  d.Accuse("mallory", "n9", Inc(1));
+  EXPECT_EQ(d.StateOf("n9"), MemberState::kAlive);
+  EXPECT_EQ(d.core.standing().broadcasts_queued, 0u);
+  ASSERT_EQ(d.sent.size(), 1u);
+  EXPECT_EQ(d.sent[0].to, "n9");
+  // Relayed by another, it goes nowhere: nobody multiplies it.
+  d.Tell("b", FakeAccusation(StatementKind::kSuspect, "n10", Inc(1), "mallory"));
+  EXPECT_EQ(d.StateOf("n10"), MemberState::kAlive);
+  EXPECT_EQ(d.sent.size(), 1u);
+  // Another's word about the same counts.
+  d.Accuse("b", "n9", Inc(1));
+  EXPECT_EQ(d.StateOf("n9"), MemberState::kSuspect);
+}
+
 TEST(Security, AnAccusationAtTheTopOfTheRangeMovesNothing) {  // peers' failure 3
   CoreDriver d;
   d.Meet({"a", "b"});

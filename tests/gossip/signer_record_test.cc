@@ -13,41 +13,41 @@ constexpr Duration kNanosecond = Duration::Nanos(1);
 
 TEST(SignerRecords, ABurstThenARate) {
   SignerRecords records(4, 2);
-  for (int i = 0; i < 4; ++i) EXPECT_TRUE(records.Admit(kStart, "a")) << i;
-  EXPECT_FALSE(records.Admit(kStart, "a"));
-  EXPECT_TRUE(records.Admit(kStart, "b"));
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(records.TakeToken(kStart, "a")) << i;
+  EXPECT_FALSE(records.TakeToken(kStart, "a"));
+  EXPECT_TRUE(records.TakeToken(kStart, "b"));
   const Instant later = kStart + Duration::Millis(500);
-  EXPECT_FALSE(records.Admit(later - kNanosecond, "a"));
-  EXPECT_TRUE(records.Admit(later, "a"));
-  EXPECT_FALSE(records.Admit(later, "a"));
+  EXPECT_FALSE(records.TakeToken(later - kNanosecond, "a"));
+  EXPECT_TRUE(records.TakeToken(later, "a"));
+  EXPECT_FALSE(records.TakeToken(later, "a"));
   const Instant much_later = kStart + Duration::Hours(1);
-  for (int i = 0; i < 4; ++i) EXPECT_TRUE(records.Admit(much_later, "a")) << i;
-  EXPECT_FALSE(records.Admit(much_later, "a"));
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(records.TakeToken(much_later, "a")) << i;
+  EXPECT_FALSE(records.TakeToken(much_later, "a"));
 }
 
 TEST(SignerRecords, EightRefutedInARowDiscreditForAWhile) {
   SignerRecords records(100, 1);
   for (int i = 0; i < 7; ++i) records.Refuted(kStart, "liar");
-  EXPECT_TRUE(records.Admit(kStart, "liar"));
+  EXPECT_FALSE(records.IsDiscredited(kStart, "liar"));
   records.Refuted(kStart, "liar");
   EXPECT_TRUE(records.IsDiscredited(kStart, "liar"));
-  EXPECT_FALSE(records.Admit(kStart, "liar"));
+  EXPECT_TRUE(records.TakeToken(kStart, "liar"));  // within its rate all the same
   const Instant end = kStart + SignerRecords::kDiscredit;
-  EXPECT_FALSE(records.Admit(end - kNanosecond, "liar"));
-  EXPECT_TRUE(records.Admit(end, "liar"));
+  EXPECT_TRUE(records.IsDiscredited(end - kNanosecond, "liar"));
+  EXPECT_FALSE(records.IsDiscredited(end, "liar"));
   records.Refuted(end, "liar");  // and again at once
-  EXPECT_FALSE(records.Admit(end, "liar"));
+  EXPECT_TRUE(records.IsDiscredited(end, "liar"));
   EXPECT_FALSE(records.IsDiscredited(end, "nobody"));
 }
 
 TEST(SignerRecords, OneThatComesTrueRedeems) {
   SignerRecords records(100, 1);
   for (int i = 0; i < 20; ++i) records.Refuted(kStart, "a");
-  EXPECT_FALSE(records.Admit(kStart, "a"));
+  EXPECT_TRUE(records.IsDiscredited(kStart, "a"));
   records.Confirmed(kStart, "a");
-  EXPECT_TRUE(records.Admit(kStart, "a"));
+  EXPECT_FALSE(records.IsDiscredited(kStart, "a"));
   for (int i = 0; i < 7; ++i) records.Refuted(kStart, "a");
-  EXPECT_TRUE(records.Admit(kStart, "a"));
+  EXPECT_FALSE(records.IsDiscredited(kStart, "a"));
 }
 
 TEST(SignerRecords, TheLongestIdleMakesRoom) {
@@ -55,7 +55,7 @@ TEST(SignerRecords, TheLongestIdleMakesRoom) {
   for (int i = 0; i < 20; ++i) records.Refuted(kStart, "first");
   for (int i = 0; i < 20; ++i) records.Refuted(kStart + kNanosecond, "second");
   for (size_t i = 0; i < SignerRecords::kSignersMax - 1; ++i) {
-    records.Admit(kStart + kNanosecond * 2, "n" + std::to_string(i));
+    records.TakeToken(kStart + kNanosecond * 2, "n" + std::to_string(i));
   }
   EXPECT_FALSE(records.IsDiscredited(kStart, "first"));
   EXPECT_TRUE(records.IsDiscredited(kStart, "second"));

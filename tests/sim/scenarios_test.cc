@@ -14,7 +14,7 @@ namespace sotto::sim {
 namespace {
 
 constexpr uint64_t kLargeSeeds = 2;  // for worlds of 32 nodes and more
-constexpr uint64_t kSmallSeeds = 5;
+constexpr uint64_t kSmallSeeds = 3;
 
 struct Run {
   Scenario scenario;

@@ -177,6 +177,7 @@ class World {
   void Post(std::shared_ptr<const Datagram> datagram);
   void Arrive(const std::shared_ptr<const Datagram>& datagram);
   void Open(Node& to, const Datagram& datagram);
+  void NoteQuestions(Node& to, const Packet& packet);
 
   void Dial(Node& client, const StartSync& start);
   void Finish(const std::shared_ptr<Exchange>& exchange, SyncOutcome outcome, bool with_peer);

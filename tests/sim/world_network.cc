@@ -155,6 +155,21 @@ void World::Arrive(const std::shared_ptr<const Datagram>& datagram) {
   Open(to, *datagram);
 }
 
+// What this packet asks for: an answer to each is due beyond all broadcasts.
+void World::NoteQuestions(Node& to, const Packet& packet) {
+  for (const Message& message : packet.messages) {
+    if (auto* want = std::get_if<WantOwner>(&message)) invariants_.OnAsked(to.index, want->name);
+  }
+  for (const StatementRef& statement : packet.statements) {
+    if (IsOwnersKind(statement->kind)) continue;
+    std::optional<MemberInfo> known = to.core->Find(statement->subject);
+    // An accusation that was answered long ago deserves that answer.
+    if (known && known->incarnation > statement->incarnation) {
+      invariants_.OnAsked(to.index, statement->subject);
+    }
+  }
+}
+
 void World::Open(Node& to, const Datagram& datagram) {
   if (!to.core) return;
   // Another process has this address now: its subkey differs, the tag is wrong.
@@ -184,9 +199,7 @@ void World::Open(Node& to, const Datagram& datagram) {
   }
   ++counters_.delivered;
   Note(to, "got", datagram.from, datagram.packet);
-  for (const Message& message : datagram.packet->messages) {
-    if (auto* want = std::get_if<WantOwner>(&message)) invariants_.OnAsked(to.index, want->name);
-  }
+  NoteQuestions(to, *datagram.packet);
   Source source{sender->subject, datagram.from_boot};
   Input(to, "packet",
         [&](Protocol& core, Instant now) { core.HandlePacket(now, source, *datagram.packet); });

@@ -241,7 +241,7 @@ def frame(kind, key, sender, receiver, sequence, counter, plaintext):
 
 
 def colliding_keys(cluster):
-    """Two keys with one id. Only the search uses the system's HMAC, for speed; the find is checked."""
+    """Two keys with one id. The search uses the system's HMAC, for speed; its find is checked."""
     info, seen, n = b"sotto/1 key-id\0" + short(cluster) + b"\1", {}, 0
     while True:
         key = hashlib.sha256(b"collision %d" % n).digest()[:16]

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <filesystem>
 #include <memory>
 #include <ostream>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "cmd/config/check_config.h"
@@ -77,9 +79,10 @@ int CheckFile(Context& context, const Flags& flags) {
           !finding.fix.empty() && finding.message.find(finding.fix) == std::string::npos;
       if (shown) context.out() << "  do      " << Escape(finding.fix) << '\n';
     }
+    const size_t notes = Count(findings, FindingLevel::kNote);
     context.out() << Plural(errors, "error") << ", "
                   << Plural(Count(findings, FindingLevel::kWarning), "warning")
-                  << ". Nothing was started.\n";
+                  << (notes > 0 ? ", " + Plural(notes, "note") : "") << ". Nothing was started.\n";
   } else {
     ListView view;
     for (const char* key : {"level", "code", "where", "message", "fix"}) {
@@ -158,6 +161,13 @@ absl::Status WriteFirst(const Flags& flags, const std::string& path, const std::
   return AtomicCreate(path, text, 0644);
 }
 
+std::string Absolute(const std::string& path) {
+  if (path.empty()) return path;
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.lexically_normal().string();
+}
+
 int InitFile(Context& context, Flags flags) {
   const std::string path = context.ConfigPath();
   if (FileExists(path)) {
@@ -165,8 +175,10 @@ int InitFile(Context& context, Flags flags) {
     return context.Fail(complaint.Add("do", "sotto --config OTHER config init"));
   }
   const bool is_default = path == kDefaultConfigPath;
-  flags.params.folder = FolderOf(path);
-  flags.params.state_dir = !flags.state_dir.empty() ? flags.state_dir
+  // Paths in the file count from the file's folder, those of flags from where we stand.
+  flags.params.folder = FolderOf(Absolute(path));
+  flags.params.socket = Absolute(flags.params.socket);
+  flags.params.state_dir = !flags.state_dir.empty() ? Absolute(flags.state_dir)
                            : is_default             ? flags.params.state_dir
                                                     : flags.params.folder + "/state";
   // Without contacts given there are none: made-up ones would be tried for ever.
