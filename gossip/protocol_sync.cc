@@ -167,7 +167,10 @@ void Protocol::Impl::OnContactFinished(uint32_t index, SyncOutcome outcome, cons
           now_ + sync_rng_.Between(options_.join_resync_min, options_.join_resync_max));
     }
   }
-  contact.attempts = answered || outcome == SyncOutcome::kSelf ? 0 : contact.attempts + 1;
+  // One that answered without a word of itself was starting as well: until it is in the table, it is
+  // asked again soon.
+  const bool known = answered && FindMember(peer->name) != nullptr;
+  contact.attempts = known || outcome == SyncOutcome::kSelf ? 0 : contact.attempts + 1;
   const Duration wait = contact.attempts == 0
                             ? sync_rng_.Between(options_.retry_max / 2, options_.retry_max)
                             : JitteredBackOff(options_.retry_min, options_.retry_max,

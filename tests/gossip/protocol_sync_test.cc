@@ -217,6 +217,23 @@ TEST(Contacts, WhoseMemberLivesAreLeftAlone) {
   }));
 }
 
+// Two that start at one moment have equal, empty tables: neither has told of itself yet.
+TEST(Contacts, OneThatWasStartingAsWellIsAskedAgainSoon) {
+  CoreDriver d({.contacts = 1});
+  const Source peer = SourceOf("a");
+  d.FinishSync(SyncReason::kJoin, SyncOutcome::kEqual, &peer);
+  ASSERT_TRUE(d.core.standing().announced);
+  EXPECT_EQ(d.Syncs(SyncReason::kRetry).size(), 0u);
+  d.RunFor(d.options.retry_min);
+  EXPECT_EQ(d.Syncs(SyncReason::kRetry).size(), 1u);
+  // Once it is in the table, it is left alone.
+  d.Meet("a");
+  d.Answer("a");
+  d.FinishSync(SyncReason::kRetry, SyncOutcome::kMerged, &peer);
+  d.RunFor(Duration::Minutes(5));
+  EXPECT_EQ(d.Syncs(SyncReason::kRetry).size(), 1u);
+}
+
 TEST(Contacts, CanBeAddedWhileRunning) {
   CoreDriver d;
   d.core.AddContact(d.now, ContactId{3});

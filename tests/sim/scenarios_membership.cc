@@ -36,6 +36,14 @@ void JoinAtOnce(World& world) {
   world.Expect(world.Agreed(), "still agreed: " + world.WhyNotAgreed());
 }
 
+// All start at the same instant with one contact, which is one of them: its first answers come from
+// a table that is as empty as theirs.
+void OneContactForAll(World& world) {
+  world.ForbidFalseDeaths(true);
+  for (uint32_t i = 0; i < world.size(); ++i) world.Start(i, {0});
+  world.ExpectAgreement(Duration::Seconds(5), "one contact for all");
+}
+
 // A contact that is down when all start; it comes a minute later.
 void ContactComesLate(World& world) {
   world.ForbidFalseDeaths(true);
@@ -215,6 +223,8 @@ const std::vector<Scenario>& MembershipScenarios() {
   static const std::vector<Scenario> kScenarios = {
       {"quiet", "without faults nobody is ever suspected", 16, 1, Quiet},
       {"join", "64 join one contact at once, and nobody dies of it", 64, 2, JoinAtOnce},
+      {"pair", "two that start at once with one contact meet at once", 2, 2, OneContactForAll},
+      {"trio", "three that start at once with one contact meet at once", 3, 2, OneContactForAll},
       {"late_contact", "contacts are retried for ever", 8, 2, ContactComesLate},
       {"busy", "busy contacts delay, they do not lose anything", 8, 2, BusyContacts},
       {"leave", "a leave during loss never becomes a failure", 16, 4, LeaveDuringLoss},

@@ -52,15 +52,16 @@ void World::Dial(Node& client, const StartSync& start) {
     return After(there + back,
                  [this, exchange] { Finish(exchange, SyncOutcome::kUnreachable, false); });
   }
-  if (server.index == client.index) {
-    return After(there + back, [this, exchange] { Finish(exchange, SyncOutcome::kSelf, false); });
-  }
   if (!expected.empty() && server.name != expected) {
     return After(2 * (there + back),
                  [this, exchange] { Finish(exchange, SyncOutcome::kRefused, false); });
   }
   exchange->deadline = now_ + kWholeDeadline;
-  Continue(exchange, kHandshakeLegs, [this, exchange] { ServerGetsHash(exchange); });
+  // Only the handshake shows that it leads back here.
+  const bool itself = server.index == client.index;
+  Continue(exchange, kHandshakeLegs, [this, exchange, itself] {
+    itself ? Finish(exchange, SyncOutcome::kSelf, false) : ServerGetsHash(exchange);
+  });
 }
 
 bool World::PathStands(const Exchange& exchange) const {
