@@ -264,13 +264,19 @@ class StreamOpener {
   std::unique_ptr<Impl> impl_;
 };
 
-// Gives each stream and direction of a process a sequence that no other has.
+// Gives each stream and direction of a process a sequence that no other has. The node takes a new
+// boot id each time kPerLife have been drawn, long before the 2^31 come round.
 class StreamSequences {
  public:
-  uint32_t Next() { return kStreamSequenceBit | next_++; }
+  static constexpr uint64_t kPerLife = uint64_t{1} << 30;
+
+  uint32_t Next() {
+    return kStreamSequenceBit | static_cast<uint32_t>(drawn_++ % (kStreamSequenceBit - 1) + 1);
+  }
+  uint64_t drawn() const { return drawn_; }
 
  private:
-  uint32_t next_ = 1;
+  uint64_t drawn_ = 0;
 };
 
 }  // namespace sotto

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <set>
 #include <utility>
 
 #include "crypto/secure_random.h"
@@ -231,6 +230,10 @@ void NodeCore::Housekeep() {
 }
 
 void NodeCore::CheckClocks() {
+  if (stream_sequences_.drawn() / StreamSequences::kPerLife != stream_lives_) {
+    ++stream_lives_;
+    return Reboot("stream_sequences");
+  }
   if (getpid() != pid_) return Reboot("fork");
   const int64_t gap = ClockNs(CLOCK_REALTIME) - ClockNs(CLOCK_MONOTONIC);
   const int64_t moved = gap - std::exchange(clock_gap_ns_, gap);
@@ -247,9 +250,7 @@ void NodeCore::CheckKeys() {
   const Duration recent = options_.protocol.probe_interval * 2;
   size_t others = 0;
   size_t garbled = 0;
-  std::set<BootId> current;
   for (const MemberInfo& member : protocol_->Members()) {
-    current.insert(member.claims.boot_id);
     if (member.is_self || member.state > MemberState::kSuspect) continue;
     ++others;
     const auto it = heard_.find(member.claims.boot_id);
@@ -261,7 +262,8 @@ void NodeCore::CheckKeys() {
     Pump();
   }
   for (auto it = heard_.begin(); it != heard_.end();) {
-    if (current.count(it->first) > 0) {
+    // A replay window lives as long as its boot id is remembered, shown or not (W6).
+    if (protocol_->FindBoot(it->first)) {
       ++it;
       continue;
     }
@@ -271,6 +273,7 @@ void NodeCore::CheckKeys() {
   std::erase_if(wanted_, [&](const auto& entry) {
     return now - entry.second.first > kWantForget || cache_->HoldsCertificate(entry.first);
   });
+  std::erase_if(distrusted_, [&](const auto& entry) { return entry.second < now; });
   std::erase_if(streams_, [](const auto& weak) { return weak.expired(); });
 }
 

@@ -23,6 +23,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -101,6 +102,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   };
   // A certificate that a statement named and we lack.
   struct Wanted {
+    std::string from;  // the member that named it
     Instant first;
     Instant last;
     int tries = 0;
@@ -124,11 +126,13 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   absl::Status PrepareTls();
 
   void HandleDatagram(const Endpoint& from, std::span<const uint8_t> datagram);
-  void HandleHelloFrame(const Endpoint& from, std::span<const uint8_t> plaintext);
+  void HandleHelloFrame(const Endpoint& from, const BootId& boot_id,
+                        std::span<const uint8_t> plaintext);
   void HandlePacketFrame(const Endpoint& from, const StatementRef& sender,
                          std::span<const uint8_t> plaintext);
   void AnswerWants(const StatementRef& sender, const std::vector<Hash256>& wants);
   void AskForCertificates(const StatementRef& sender, const std::vector<Hash256>& hashes);
+  void FetchCertificates(const StatementRef& sender, std::vector<Hash256> hashes);
   void CountDrop(DropReason reason, const Endpoint& from, KeyId key_id);
 
   void Perform(const SendPacket& action);
@@ -143,6 +147,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   bool SendPlain(const StatementRef& to, std::string_view plaintext, bool hello);
   const Endpoint* Reachable(const Statement& alive) const;
   StreamTarget TargetOf(const Statement& alive) const;
+  void AddRoute(const Endpoint& to, StreamTarget* target) const;
   boost::asio::awaitable<absl::StatusOr<StreamTarget>> ResolveContact(uint32_t index);
   boost::asio::awaitable<void> DriveSync(StartSync action);
   boost::asio::awaitable<void> Accept(size_t acceptor);
@@ -171,10 +176,12 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   std::unique_ptr<Protocol> protocol_;
   std::unique_ptr<FrameCodec> codec_;
   StreamSequences stream_sequences_;
+  uint64_t stream_lives_ = 0;  // how often kPerLife of them have been spent
   std::shared_ptr<StreamAdmission> admission_ = std::make_shared<StreamAdmission>();
   FramePeer lookup_result_;
   std::vector<Endpoint> advertised_;
   std::vector<std::string> contacts_;
+  std::map<uint32_t, std::string> contact_members_;  // who answered there last
 
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer housekeeping_;
@@ -194,6 +201,8 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   std::deque<Refusal> refusals_;
   std::map<BootId, Heard> heard_;
   std::map<Hash256, Wanted> wanted_;
+  std::set<std::string> fetching_;             // members that certificates are being fetched from
+  std::map<std::string, Instant> distrusted_;  // sent a forged statement; until when
   std::array<DropLog, kDropReasons> drop_logs_;
   std::list<std::weak_ptr<StreamChannel>> streams_;
   std::list<std::shared_ptr<JoinWait>> joins_;

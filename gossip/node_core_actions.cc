@@ -22,6 +22,12 @@ using asio::use_awaitable;
 using asio::ip::tcp;
 using boost::system::error_code;
 
+namespace {
+
+constexpr std::chrono::seconds kResolveTimeout{3};
+
+}  // namespace
+
 // ---- actions
 // ----------------------------------------------------------------------------------------
 
@@ -91,14 +97,17 @@ void NodeCore::Perform(const PersistBoot& action) {
   });
 }
 
+void NodeCore::AddRoute(const Endpoint& to, StreamTarget* target) const {
+  target->routes.push_back({ToTcp(to), transport_->StreamSource(to)});
+}
+
 StreamTarget NodeCore::TargetOf(const Statement& alive) const {
   StreamTarget target;
   target.expected_name = alive.subject;
   target.text = alive.subject;
   for (const Endpoint& endpoint : alive.alive->addresses) {
-    if (transport_->CanReach(endpoint)) target.endpoints.push_back(ToTcp(endpoint));
+    if (transport_->CanReach(endpoint)) AddRoute(endpoint, &target);
   }
-  for (const bool v4 : {true, false}) target.sources.push_back(transport_->StreamSource(v4));
   return target;
 }
 
@@ -107,21 +116,29 @@ awaitable<absl::StatusOr<StreamTarget>> NodeCore::ResolveContact(uint32_t index)
   const std::string contact = contacts_[index];
   StreamTarget target;
   target.text = contact;
-  for (const bool v4 : {true, false}) target.sources.push_back(transport_->StreamSource(v4));
   const absl::StatusOr<HostPort> parts = SplitHostPort(contact);
   if (!parts.ok()) co_return parts.status();
-  tcp::resolver resolver(executor_);
+  const absl::StatusOr<Endpoint> literal = ParseEndpoint(contact);
+  if (literal.ok()) {
+    if (transport_->CanReach(*literal)) AddRoute(*literal, &target);
+    co_return target;
+  }
+  const auto resolver = std::make_shared<tcp::resolver>(executor_);
+  const auto timer = std::make_shared<asio::steady_timer>(executor_, kResolveTimeout);
+  timer->async_wait([resolver](const error_code& cancelled) {
+    if (!cancelled) resolver->cancel();
+  });
   error_code ec;
-  const auto found = co_await resolver.async_resolve(parts->host, absl::StrCat(parts->port),
-                                                     redirect_error(use_awaitable, ec));
+  const auto found = co_await resolver->async_resolve(parts->host, absl::StrCat(parts->port),
+                                                      redirect_error(use_awaitable, ec));
+  timer->cancel();
   if (ec) {
     co_return CodedError(absl::StatusCode::kUnavailable, "CONTACT_NOT_RESOLVED",
                          absl::StrCat("cannot resolve contact ", contact, ": ", ec.message()));
   }
   for (const auto& entry : found) {
-    if (transport_->CanReach(FromAsio(entry.endpoint().address(), entry.endpoint().port()))) {
-      target.endpoints.push_back(entry.endpoint());
-    }
+    const Endpoint endpoint = FromAsio(entry.endpoint().address(), entry.endpoint().port());
+    if (transport_->CanReach(endpoint)) AddRoute(endpoint, &target);
   }
   co_return target;
 }
@@ -150,6 +167,11 @@ awaitable<void> NodeCore::DriveSync(StartSync action) {
                                 result.answered ? &result.peer : nullptr);
   Pump();
   if (contact != nullptr) {
+    if (result.outcome == SyncOutcome::kSelf) {
+      result.status = CodedError(absl::StatusCode::kFailedPrecondition, "CONTACT_IS_SELF",
+                                 "this address leads back to this node");
+    }
+    if (result.answered) contact_members_[contact->index] = result.peer.name;
     const bool good =
         result.outcome == SyncOutcome::kEqual || result.outcome == SyncOutcome::kMerged;
     FinishJoins(contact->index, good ? absl::OkStatus() : result.status);
@@ -157,7 +179,16 @@ awaitable<void> NodeCore::DriveSync(StartSync action) {
 }
 
 void NodeCore::Perform(const StartSync& action) {
-  asio::co_spawn(executor_, DriveSync(action), asio::detached);
+  asio::co_spawn(executor_, DriveSync(action),
+                 [weak = weak_from_this(), id = action.id](const std::exception_ptr& error) {
+                   const auto self = weak.lock();
+                   if (!error || !self || self->stopped_) return;
+                   // No memory or no thread: the core must hear of it, or it waits for ever.
+                   self->Log(LogLevel::kError, "sync_failed", {{"error", "out of resources"}});
+                   self->protocol_->HandleSyncFinished(self->Now(), id, SyncOutcome::kUnreachable,
+                                                       nullptr);
+                   self->Pump();
+                 });
 }
 
 void NodeCore::Perform(const SendStreamPing& action) {

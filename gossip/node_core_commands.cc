@@ -16,6 +16,8 @@ using boost::system::error_code;
 
 namespace {
 
+constexpr size_t kContactsMax = 64;
+
 absl::Status Invalid(std::string_view code, std::string_view message) {
   return CodedError(absl::StatusCode::kInvalidArgument, code, message);
 }
@@ -33,21 +35,40 @@ void NodeCore::Join(const std::vector<std::string>& contacts, std::chrono::milli
     if (!status.ok()) return done(status);
   }
   auto wait = std::make_shared<JoinWait>();
-  wait->done = std::move(done);
-  wait->timer = std::make_shared<asio::steady_timer>(executor_, timeout);
-  joins_.push_back(wait);
   for (const std::string& contact : contacts) {
     const auto known = std::find(contacts_.begin(), contacts_.end(), contact);
     const auto index = static_cast<uint32_t>(known - contacts_.begin());
-    if (known == contacts_.end()) contacts_.push_back(contact);
+    if (known == contacts_.end()) {
+      if (contacts_.size() >= kContactsMax) {
+        return done(
+            CodedError(absl::StatusCode::kResourceExhausted, "CONTACTS_EXHAUSTED",
+                       absl::StrCat("this node holds ", kContactsMax, " contacts already")));
+      }
+      contacts_.push_back(contact);
+    } else if (const auto it = contact_members_.find(index); it != contact_members_.end()) {
+      // Who answers there is among the living: it is joined already.
+      const std::optional<MemberInfo> member = protocol_->Find(it->second);
+      if (member && member->state <= MemberState::kSuspect) {
+        ++wait->answered;
+        continue;
+      }
+    }
     wait->pending.push_back(index);
     protocol_->AddContact(Now(), ContactId{index});
   }
+  if (wait->pending.empty()) {
+    Pump();
+    return done(wait->answered);
+  }
+  wait->done = std::move(done);
+  wait->timer = std::make_shared<asio::steady_timer>(executor_, timeout);
+  joins_.push_back(wait);
   wait->timer->async_wait([weak = weak_from_this(), wait](const error_code& ec) {
     const auto self = weak.lock();
     if (ec || !self || !wait->done) return;
     self->joins_.remove(wait);
     auto finish = std::exchange(wait->done, nullptr);
+    if (wait->answered > 0) return finish(wait->answered);
     finish(CodedError(absl::StatusCode::kUnavailable, "JOIN_FAILED",
                       absl::StrCat("no contact answered in time", wait->failures)));
   });
@@ -63,8 +84,7 @@ void NodeCore::FinishJoins(uint32_t contact, const absl::Status& status) {
     } else {
       absl::StrAppend(&wait->failures, "; ", contacts_[contact], ": ", Describe(status));
     }
-    if (wait->answered == 0 && !wait->pending.empty()) continue;
-    if (wait->answered > 0 && !wait->pending.empty()) continue;
+    if (!wait->pending.empty()) continue;
     joins_.remove(wait);
     wait->timer->cancel();
     auto finish = std::exchange(wait->done, nullptr);

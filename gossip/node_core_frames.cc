@@ -1,6 +1,7 @@
 // Datagrams of a node: in through codec, wire and statements, and out again.
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <span>
@@ -19,6 +20,10 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr size_t kWantedMax = 1'024;
+constexpr std::ptrdiff_t kWantedPerMemberMax = 16;
+constexpr size_t kFetchesMax = 8;
+constexpr size_t kCertificatesPerPacketMax = 4;
+constexpr Duration kDistrust = Duration::Seconds(60);
 constexpr Duration kWantAgain = Duration::Millis(500);
 constexpr int kWantByDatagramMax = 2;  // then over a stream
 constexpr Duration kDropLogEvery = Duration::Seconds(1);
@@ -50,7 +55,7 @@ void NodeCore::HandleDatagram(const Endpoint& from, std::span<const uint8_t> dat
   }
   if (frame.kind == FrameKind::kHello) {
     ++stats_.hellos_received;
-    HandleHelloFrame(from, frame.plaintext);
+    HandleHelloFrame(from, frame.boot_id, frame.plaintext);
   } else {
     ++stats_.frames_received;
     const StatementRef sender = protocol_->FindBoot(frame.boot_id);
@@ -61,7 +66,8 @@ void NodeCore::HandleDatagram(const Endpoint& from, std::span<const uint8_t> dat
   Pump();
 }
 
-void NodeCore::HandleHelloFrame(const Endpoint& from, std::span<const uint8_t> plaintext) {
+void NodeCore::HandleHelloFrame(const Endpoint& from, const BootId& boot_id,
+                                std::span<const uint8_t> plaintext) {
   WireHello hello;
   const DropReason reason = DecodeHello(plaintext, &hello);
   if (reason != DropReason::kNone) return CountDrop(reason, from, KeyId{});
@@ -76,7 +82,8 @@ void NodeCore::HandleHelloFrame(const Endpoint& from, std::span<const uint8_t> p
   const StatementResult result = cache_->Resolve(hello.alive, UnixSeconds());
   if (const auto* verified = std::get_if<StatementVerified>(&result)) {
     // A hello carries its sender's own Alive and nothing else.
-    if (verified->statement->kind != StatementKind::kAlive) {
+    const Statement& statement = *verified->statement;
+    if (!statement.alive || statement.alive->boot_id != boot_id) {
       return CountDrop(DropReason::kSemantic, from, KeyId{});
     }
     protocol_->HandleStatement(Now(), verified->statement);
@@ -103,6 +110,8 @@ void NodeCore::HandlePacketFrame(const Endpoint& from, const StatementRef& sende
   Packet packet;
   packet.messages = std::move(wire.messages);
   std::vector<Hash256> missing;
+  const auto distrusted = distrusted_.find(sender->subject);
+  if (distrusted != distrusted_.end() && Now() < distrusted->second) wire.statements.clear();
   for (const std::string& bytes : wire.statements) {
     StatementResult result = cache_->Resolve(bytes, UnixSeconds());
     if (auto* verified = std::get_if<StatementVerified>(&result)) {
@@ -113,6 +122,11 @@ void NodeCore::HandlePacketFrame(const Endpoint& from, const StatementRef& sende
       const auto& dropped = std::get<StatementDropped>(result);
       if (!dropped.why.ok()) Refuse(dropped.why, sender->subject);
       CountDrop(dropped.reason, from, KeyId{});
+      // Nobody honest passes on what it has not verified; each check costs us a signature.
+      if (dropped.reason == DropReason::kBadSignature) {
+        distrusted_[sender->subject] = Now() + kDistrust;
+        break;
+      }
     }
   }
   protocol_->HandlePacket(Now(), Source{sender->subject, sender->alive->boot_id}, packet);
@@ -121,13 +135,17 @@ void NodeCore::HandlePacketFrame(const Endpoint& from, const StatementRef& sende
 }
 
 void NodeCore::AnswerWants(const StatementRef& sender, const std::vector<Hash256>& wants) {
+  size_t answered = 0;
   for (const Hash256& hash : wants) {
+    // The rest is asked for again: one datagram must not be answered by many.
+    if (answered == kCertificatesPerPacketMax) break;
     const CertificateRef certificate = cache_->FindCertificate(hash);
     if (!certificate) continue;
     // One that fits no datagram is fetched over a stream by who wants it.
     if (CertificateWireSizeMax(certificate->der().size()) > options_.protocol.packet_bytes_max) {
       continue;
     }
+    ++answered;
     const std::string ders[] = {certificate->der()};
     SendPlain(sender, EncodePacket(Packet{}, {}, ders), false);
   }
@@ -140,8 +158,11 @@ void NodeCore::AskForCertificates(const StatementRef& sender, const std::vector<
   for (const Hash256& hash : hashes) {
     auto it = wanted_.find(hash);
     if (it == wanted_.end()) {
-      if (wanted_.size() >= kWantedMax) continue;
-      it = wanted_.emplace(hash, Wanted{now, now, 0}).first;
+      const auto of_sender = std::count_if(wanted_.begin(), wanted_.end(), [&](const auto& entry) {
+        return entry.second.from == sender->subject;
+      });
+      if (wanted_.size() >= kWantedMax || of_sender >= kWantedPerMemberMax) continue;
+      it = wanted_.emplace(hash, Wanted{sender->subject, now, now, 0}).first;
     } else if (now - it->second.last < kWantAgain) {
       continue;
     }
@@ -153,11 +174,19 @@ void NodeCore::AskForCertificates(const StatementRef& sender, const std::vector<
     }
   }
   if (!by_datagram.empty()) SendPlain(sender, EncodePacket(Packet{}, by_datagram), false);
-  if (!by_stream.empty()) {
-    asio::co_spawn(executor_,
-                   RunCertificateFetch(shared_from_this(), executor_, TargetOf(*sender), by_stream),
-                   asio::detached);
-  }
+  if (!by_stream.empty()) FetchCertificates(sender, std::move(by_stream));
+}
+
+// One dial at a time for each member and few in all: a member that names certificates which do not
+// exist must not make us knock without end.
+void NodeCore::FetchCertificates(const StatementRef& sender, std::vector<Hash256> hashes) {
+  if (fetching_.size() >= kFetchesMax || !fetching_.insert(sender->subject).second) return;
+  asio::co_spawn(
+      executor_,
+      RunCertificateFetch(shared_from_this(), executor_, TargetOf(*sender), std::move(hashes)),
+      [weak = weak_from_this(), name = sender->subject](const std::exception_ptr&) {
+        if (const auto self = weak.lock()) self->fetching_.erase(name);
+      });
 }
 
 void NodeCore::CountDrop(DropReason reason, const Endpoint& from, KeyId key_id) {
@@ -203,6 +232,7 @@ bool NodeCore::SendPlain(const StatementRef& to, std::string_view plaintext, boo
   if (getpid() != pid_) Reboot("fork");
   const Instant now = Now();
   const FramePeer peer{to->alive->boot_id, to->alive->x25519_public};
+  heard_.try_emplace(peer.boot_id);  // so that its sessions go when its process does
   const absl::StatusOr<size_t> size =
       hello ? codec_->SealHello(now, peer.boot_id, AsBytes(plaintext), seal_buffer_)
             : codec_->Seal(now, peer, AsBytes(plaintext), seal_buffer_);

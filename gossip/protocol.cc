@@ -31,9 +31,9 @@ Protocol::Impl::Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t
       expect_after_(now),
       hash_sync_after_(now) {
   SOTTO_CHECK(!options_.Validate());
-  own_ = FindOrCreate(self_.name);
+  own_ = FindOrCreate(self_.name, {});
   own_->since = now;
-  --unlisted_;
+  unlisted_.clear();
   Cancel(TimerKind::kMember, own_->number);
   for (uint32_t i = 0; i < contacts; ++i) contacts_[i];
 }
@@ -79,8 +79,7 @@ void Protocol::Impl::Fire(TimerId timer) {
     case TimerKind::kRelayNack:
       return OnRelayNack(timer.id);
     case TimerKind::kRelayEnd:
-      relays_.erase(timer.id);
-      return;
+      return EndRelay(timer.id);
     case TimerKind::kMember:
       return OnMemberTimer(*ByNumber(timer.id));
     case TimerKind::kWarn:
@@ -126,7 +125,8 @@ void Protocol::Impl::HandlePacket(Instant now, const Source& from, const Packet&
   member->knows_us = true;
   last_heard_from_ = member->number;
   std::vector<Message> replies;
-  for (const Message& message : packet.messages) HandleMessage(*member, message, replies);
+  PacketBudget budget;
+  for (const Message& message : packet.messages) HandleMessage(*member, message, budget, replies);
   if (!replies.empty()) SendMessages(*member, std::move(replies));
   HeardFrom(*member);
 }
@@ -174,20 +174,15 @@ void Protocol::Impl::HandleWallClock(Instant now, int64_t unix_s) {
 
 void Protocol::Impl::HandleUntrusted(Instant now, std::span<const Hash256> certificates) {
   Enter(now);
-  std::vector<MemberEntry*> refused;
-  for (MemberEntry* member : living_) {
-    if (std::find(certificates.begin(), certificates.end(), member->alive->certificate) !=
-        certificates.end()) {
-      refused.push_back(member);
-    }
+  const auto is_refused = [certificates](const StatementRef& statement) {
+    return statement && std::find(certificates.begin(), certificates.end(),
+                                  statement->certificate) != certificates.end();
+  };
+  // Also the dead and those that left: their datagrams would still be opened.
+  for (auto& [name, member] : members_) {
+    if (is_refused(member.alive) || is_refused(member.row.owner())) Refuse(member);
   }
-  std::sort(refused.begin(), refused.end(),
-            [](const MemberEntry* a, const MemberEntry* b) { return a->name < b->name; });
-  for (MemberEntry* member : refused) {
-    boots_.erase(member->alive->alive->boot_id);
-    member->expired = true;
-    Condemn(*member, MemberState::kDead, {}, "certificate refused");
-  }
+  ArmRetry();
 }
 
 // ---- outputs and views
@@ -221,11 +216,7 @@ MemberInfo Protocol::Impl::InfoOf(const MemberEntry& member) const {
     return info;
   }
   info.accusers = AccusersOf(member);
-  if (member.suspicion) {
-    const Suspicion& suspicion = *member.suspicion;
-    info.dies_at = standing_.isolated ? std::max(suspicion.deadline(), suspicion.latest())
-                                      : suspicion.deadline();
-  }
+  if (member.suspicion) info.dies_at = EndOf(*member.suspicion);
   return info;
 }
 

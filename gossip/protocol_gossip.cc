@@ -17,10 +17,14 @@ constexpr size_t kEntriesPerTick = 4'096;
 // ---- the queue and its tick
 // -------------------------------------------------------------------------
 
+bool Protocol::Impl::FitsPacket(const Statement& statement) const {
+  return kPacketOverheadBytes + WireSizeMax(statement) <= options_.packet_bytes_max;
+}
+
 void Protocol::Impl::Broadcast(BroadcastClass broadcast_class, const StatementRef& statement) {
   if (!IsActive()) return;
   // What no packet holds goes over streams: a hash sync finds it missing.
-  if (kPacketOverheadBytes + WireSizeMax(*statement) > options_.packet_bytes_max) return;
+  if (!FitsPacket(*statement)) return;
   broadcasts_.Push(broadcast_class, statement);
   ArmGossip();
 }
@@ -134,7 +138,7 @@ void Protocol::Impl::SendMessages(MemberEntry& member, std::vector<Message> mess
 }
 
 void Protocol::Impl::SendStatement(MemberEntry& member, const StatementRef& statement) {
-  if (kPacketOverheadBytes + WireSizeMax(*statement) > options_.packet_bytes_max) return;
+  if (!FitsPacket(*statement)) return;
   Send(member, {{}, {statement}});
 }
 
@@ -147,9 +151,8 @@ void Protocol::Impl::Send(MemberEntry& member, Packet packet) {
 
 void Protocol::Impl::SendToStale(const StatementRef& to, MemberEntry& member) {
   const StatementRef& owner = member.row.owner();
-  if (!IsActive() || now_ < member.tell_after) return;
-  if (kPacketOverheadBytes + WireSizeMax(*owner) > options_.packet_bytes_max) return;
-  member.tell_after = now_ + kHelloEvery;
+  if (!IsActive() || now_ < member.stale_after || !FitsPacket(*owner)) return;
+  member.stale_after = now_ + kHelloEvery;
   actions_.push_back(SendPacket{to, {{}, {owner}}, true});
 }
 

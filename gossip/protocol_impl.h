@@ -65,6 +65,9 @@ struct MemberEntry {
   Instant tell_after;  // rate limits: its accusation to itself, asking for O, our Alive to it
   Instant ask_after;
   Instant answer_after;
+  Instant stale_after;    // its O to a process that speaks with an older statement of its name
+  Instant wants_full_at;  // what it asks for, as the instant its bucket will be full again (GCRA)
+  size_t relays = 0;      // pings under way on its behalf
   std::optional<Duration> rtt;
   std::optional<uint64_t> view;  // set hash of its last ack
 };
@@ -139,7 +142,9 @@ class Protocol::Impl {
   bool LearnAboutSelf(const StatementRef& statement, const MemberEntry* source);
   void LearnRival(const Statement& statement);
   void AnswerAgain(const Statement& accusation, const MemberEntry& source);
-  void OnAccused(const Statement& accusation);
+  void OnAccused(const Statement& accusation, const MemberEntry* source);
+  // Signs anew with fewer tags an own Alive that no datagram holds; true if it does.
+  bool ReduceTags(const Statement& alive);
   void Refute();
   void OnOwnAliveSigned(const StatementRef& statement);
   void OnLeaveSigned(const StatementRef& statement);
@@ -151,7 +156,10 @@ class Protocol::Impl {
   // ---- protocol_table.cc
   MemberEntry* FindMember(std::string_view name);
   const MemberEntry* FindMember(std::string_view name) const;
-  MemberEntry* FindOrCreate(std::string_view name);
+  // `accuser` is who speaks of the name, or empty if the name speaks itself. Null if there is no
+  // room.
+  MemberEntry* FindOrCreate(std::string_view name, std::string_view accuser);
+  bool MayBringUp(std::string_view accuser) const;
   MemberEntry* ByNumber(uint64_t number);
   // Folds a statement into its row. `quiet`: others know it already, do not gossip it on. `source`
   // is asked for O when that is missing. True if the row changed.
@@ -166,6 +174,8 @@ class Protocol::Impl {
   // Starts or confirms; true if it moved the timer.
   bool Suspect(MemberEntry& member, std::string_view accuser);
   void OnSuspicionOver(MemberEntry& member);
+  // When a suspicion ends as things are: one that doubts itself waits for the longest time.
+  Instant EndOf(const Suspicion& suspicion) const;
   void Condemn(MemberEntry& member, MemberState state, std::vector<std::string> by,
                std::string detail);
   // Ends the suspicion, and lets the accusers' records know how.
@@ -177,6 +187,10 @@ class Protocol::Impl {
   void ArmStateTimer(MemberEntry& member);
   void OnMemberTimer(MemberEntry& member);
   void Drop(MemberEntry& member);
+  // The process of `member` is heard no longer under its boot id.
+  void ForgetBoot(const MemberEntry& member);
+  // Its certificate is refused: nothing that it said under it holds any longer.
+  void Refuse(MemberEntry& member);
   void CheckMinority();
   bool HasExpired(const MemberEntry& member) const;
   std::vector<std::string> AccusersOf(const MemberEntry& member) const;
@@ -198,10 +212,18 @@ class Protocol::Impl {
   void OnProbeEnd(uint64_t nonce);
   void OnProbeFailed(MemberEntry& member, bool heard_anyone);
   void FinishProbe(uint64_t nonce);
-  void HandleMessage(MemberEntry& from, const Message& message, std::vector<Message>& replies);
+  // What one packet may still make this node do.
+  struct PacketBudget {
+    int pings = 16;
+    int relays = 4;
+    int wants = 4;
+  };
+  void HandleMessage(MemberEntry& from, const Message& message, PacketBudget& budget,
+                     std::vector<Message>& replies);
+  void OnWantOwner(MemberEntry& from, const std::string& name);
   void OnAck(MemberEntry& from, const Ack& ack);
   void OnNack(const MemberEntry& from, uint64_t nonce);
-  void OnIndirectPing(const MemberEntry& from, const IndirectPing& ask);
+  void OnIndirectPing(MemberEntry& from, const IndirectPing& ask);
   void OnRelayNack(uint64_t nonce);
   void VoidOverdueProbes();
   void HoldSuspicions();
@@ -215,8 +237,10 @@ class Protocol::Impl {
   int HealthFactor() const { return standing_.health_score + 1; }
   Duration ProbeRound() const { return options_.probe_interval * HealthFactor(); }
   bool MayAccuse() const;
+  bool HasKeyTrouble() const { return now_ < key_trouble_until_; }
 
   // ---- protocol_gossip.cc
+  bool FitsPacket(const Statement& statement) const;
   void Broadcast(BroadcastClass broadcast_class, const StatementRef& statement);
   void ArmGossip();
   void OnGossipTick();
@@ -279,9 +303,13 @@ class Protocol::Impl {
   std::optional<BootId> rival_;    // the process above which we have put ourselves
   std::optional<BootId> cleared_;  // a supposed twin that did not answer
   bool twin_asked_ = false;
-  std::set<std::string> accused_by_;    // at the present incarnation, not yet answered
+  // Accusers at the present incarnation, not yet answered; whether they are believed.
+  std::map<std::string, bool, std::less<>> accused_by_;
+  std::string told_by_;                 // who passed the last of these accusations on
   std::vector<std::string> answer_to_;  // accusers who get our refutation first
   Instant refute_after_;
+  Instant refute_doubted_after_;   // those that are not believed
+  std::vector<Tag> fitting_tags_;  // of the last own Alive that a datagram holds
 
   // The table.
   std::map<std::string, MemberEntry, std::less<>> members_;
@@ -291,7 +319,7 @@ class Protocol::Impl {
   std::deque<std::pair<Instant, uint32_t>> recently_dead_;
   MemberEntry* own_ = nullptr;
   uint32_t next_number_ = 0;
-  size_t unlisted_ = 0;
+  std::map<uint32_t, std::string> unlisted_;  // by number; who brought the name up
   size_t dead_shown_ = 0;
   size_t suspicions_ = 0;
   SetHasher set_hasher_;
@@ -317,6 +345,7 @@ class Protocol::Impl {
   ProbeOrder probe_order_;
   std::map<uint64_t, Probe> probes_;
   std::map<uint64_t, Relay> relays_;
+  void EndRelay(uint64_t nonce);
   Instant last_heard_;
   uint32_t last_heard_from_ = 0;  // its number
   Instant key_trouble_until_;

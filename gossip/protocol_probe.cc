@@ -10,6 +10,10 @@ namespace sotto {
 namespace {
 
 constexpr size_t kRelaysMax = 1'024;
+constexpr size_t kRelaysPerProber = 32;
+// What one member may ask for: 16 statements a second, 32 at once.
+constexpr Duration kWantEvery = Duration::Millis(1'000) / 16;
+constexpr Duration kWantBucket = kWantEvery * 32;
 // Isolation is said within this time, however sick this node believes itself to be.
 constexpr Duration kSilenceBound = Duration::Seconds(8);
 constexpr Duration kKeyTroubleRepeat = Duration::Seconds(60);
@@ -57,7 +61,7 @@ void Protocol::Impl::OnProbeEnd(uint64_t nonce) {
   MemberEntry* member = ByNumber(probe.member);
   const bool moot = !member || !member->IsLiving() || !IsActive() || standing_.leaving ||
                     member->alive->alive->boot_id != probe.boot_id;
-  if (moot || now_ < key_trouble_until_) {
+  if (moot) {
     ++counters_.probes_voided;
     return;
   }
@@ -86,43 +90,52 @@ void Protocol::Impl::FinishProbe(uint64_t nonce) {
 }
 
 bool Protocol::Impl::MayAccuse() const {
-  return IsActive() && !standing_.leaving && !standing_.isolated && now_ >= key_trouble_until_;
+  return IsActive() && !standing_.leaving && !standing_.isolated && !HasKeyTrouble();
 }
 
 // ---- messages
 // ---------------------------------------------------------------------------------------
 
-void Protocol::Impl::HandleMessage(MemberEntry& from, const Message& message,
+void Protocol::Impl::HandleMessage(MemberEntry& from, const Message& message, PacketBudget& budget,
                                    std::vector<Message>& replies) {
-  constexpr size_t kRepliesMax = 16;
+  const auto may = [this](int& left) {
+    if (left == 0) ++counters_.ignored;
+    return left > 0 && left-- > 0;
+  };
   if (const auto* ping = std::get_if<Ping>(&message)) {
-    if (replies.size() < kRepliesMax) {
-      replies.push_back(Ack{ping->nonce, set_hash().low});
-    } else {
-      ++counters_.ignored;
-    }
+    if (may(budget.pings)) replies.push_back(Ack{ping->nonce, set_hash().low});
   } else if (const auto* ack = std::get_if<Ack>(&message)) {
     OnAck(from, *ack);
   } else if (const auto* ask = std::get_if<IndirectPing>(&message)) {
-    OnIndirectPing(from, *ask);
+    if (may(budget.relays)) OnIndirectPing(from, *ask);
   } else if (const auto* nack = std::get_if<Nack>(&message)) {
     OnNack(from, nack->nonce);
   } else if (const auto* want = std::get_if<WantOwner>(&message)) {
-    const MemberEntry* member = FindMember(want->name);
-    const StatementRef owner = member == own_ ? OwnStatement()
-                               : member       ? member->row.owner()
-                                              : nullptr;
-    if (owner) SendStatement(from, owner);
+    if (may(budget.wants)) OnWantOwner(from, want->name);
   }
+}
+
+// The answer is many times as long as the question.
+void Protocol::Impl::OnWantOwner(MemberEntry& from, const std::string& name) {
+  const MemberEntry* member = FindMember(name);
+  const StatementRef owner = member == own_ ? OwnStatement()
+                             : member       ? member->row.owner()
+                                            : nullptr;
+  if (!owner) return;
+  const Instant full_at = std::max(from.wants_full_at, now_) + kWantEvery;
+  if (full_at - now_ > kWantBucket) {
+    ++counters_.ignored;
+    return;
+  }
+  from.wants_full_at = full_at;
+  SendStatement(from, owner);
 }
 
 void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
   const auto relayed = relays_.find(ack.nonce);
   if (relayed != relays_.end() && relayed->second.target == from.number) {
     const Relay relay = relayed->second;
-    relays_.erase(relayed);
-    Cancel(TimerKind::kRelayNack, ack.nonce);
-    Cancel(TimerKind::kRelayEnd, ack.nonce);
+    EndRelay(ack.nonce);
     if (MemberEntry* prober = ByNumber(relay.prober)) {
       SendMessages(*prober, {Ack{relay.nonce, set_hash().low}});
     }
@@ -161,17 +174,27 @@ void Protocol::Impl::HandleStreamAck(Instant now, uint64_t nonce) {
 // ---- pings for others
 // -------------------------------------------------------------------------------
 
-void Protocol::Impl::OnIndirectPing(const MemberEntry& from, const IndirectPing& ask) {
+void Protocol::Impl::OnIndirectPing(MemberEntry& from, const IndirectPing& ask) {
   MemberEntry* target = FindMember(ask.target);
-  if (!target || target == own_ || !target->alive || relays_.size() >= kRelaysMax) {
+  const bool full = relays_.size() >= kRelaysMax || from.relays >= kRelaysPerProber;
+  if (!target || target == own_ || !target->alive || full) {
     ++counters_.ignored;
     return;
   }
   const uint64_t nonce = nonce_rng_.Next();
   relays_[nonce] = {from.number, target->number, ask.nonce};
+  ++from.relays;
   Arm(TimerKind::kRelayNack, now_ + options_.probe_timeout * options_.nack_percent / 100, nonce);
   Arm(TimerKind::kRelayEnd, now_ + options_.probe_interval * 2, nonce);
   SendMessages(*target, {Ping{nonce}});
+}
+
+void Protocol::Impl::EndRelay(uint64_t nonce) {
+  const auto node = relays_.extract(nonce);
+  if (node.empty()) return;
+  Cancel(TimerKind::kRelayNack, nonce);
+  Cancel(TimerKind::kRelayEnd, nonce);
+  if (MemberEntry* prober = ByNumber(node.mapped().prober)) --prober->relays;
 }
 
 void Protocol::Impl::OnRelayNack(uint64_t nonce) {
@@ -203,11 +226,7 @@ void Protocol::Impl::VoidOverdueProbes() {
     }
     it = next;
   }
-  for (const auto& [nonce, relay] : relays_) {
-    Cancel(TimerKind::kRelayNack, nonce);
-    Cancel(TimerKind::kRelayEnd, nonce);
-  }
-  relays_.clear();
+  while (!relays_.empty()) EndRelay(relays_.begin()->first);
 }
 
 // The refutation may be waiting to be read: no suspicion ends before there was time to hear it.
@@ -256,7 +275,7 @@ void Protocol::Impl::OnIsolationTimer() {
 
 void Protocol::Impl::HandleKeyTrouble(Instant now) {
   Enter(now);
-  const bool ongoing = now_ < key_trouble_until_;
+  const bool ongoing = HasKeyTrouble();
   key_trouble_until_ = now_ + ProbeRound() * 2;
   if (ongoing || now_ - key_trouble_told_ < kKeyTroubleRepeat) return;
   key_trouble_told_ = now_;

@@ -69,8 +69,8 @@ bool Protocol::Impl::MustAskTwin() const {
 void Protocol::Impl::OnTwinAnswered(SyncOutcome outcome, const Source* peer) {
   twin_asked_ = false;
   const StatementRef& held = own_->row.owner();
-  SOTTO_CHECK(held);
-  if (held->alive) {
+  // Its certificate may have been refused in the meantime.
+  if (held && held->alive) {
     const BootId& boot_id = held->alive->boot_id;
     const bool lives = outcome != SyncOutcome::kUnreachable && outcome != SyncOutcome::kSelf &&
                        peer && peer->name == self_.name && peer->boot_id == boot_id;
@@ -160,7 +160,7 @@ bool Protocol::Impl::LearnAboutSelf(const StatementRef& statement, const MemberE
   const bool changed = own_->row.Merge(statement) != MergeResult::kUnchanged;
   if (!IsOwnersKind(statement->kind)) {
     if (statement->incarnation == incarnation_) {
-      OnAccused(*statement);
+      OnAccused(*statement, source);
     } else if (source) {
       AnswerAgain(*statement, *source);
     }
@@ -199,11 +199,21 @@ void Protocol::Impl::LearnRival(const Statement& statement) {
 
 // Only an accusation at exactly our incarnation has effect anywhere, so only that is answered; one
 // made up for a higher incarnation moves nothing.
-void Protocol::Impl::OnAccused(const Statement& accusation) {
-  if (!IsActive() || standing_.leaving) return;
-  accused_by_.insert(accusation.signer);
-  if (now_ < refute_after_) {
-    Arm(TimerKind::kRefute, refute_after_);
+//
+// Who is not believed here is hardly believed elsewhere. It is answered as well, for all to hear,
+// since others may judge it otherwise; but only as often as no suspicion can end in between.
+void Protocol::Impl::OnAccused(const Statement& accusation, const MemberEntry* source) {
+  if (!IsActive() || standing_.leaving || accused_by_.contains(accusation.signer)) return;
+  const bool believed = !signers_.IsDiscredited(now_, accusation.signer) &&
+                        signers_.TakeToken(now_, accusation.signer);
+  if (!believed) ++counters_.accusations_ignored;
+  accused_by_.emplace(accusation.signer, believed);
+  if (source) told_by_ = source->name;
+  const bool any = std::any_of(accused_by_.begin(), accused_by_.end(),
+                               [](const auto& accuser) { return accuser.second; });
+  const Instant at = any ? refute_after_ : std::max(refute_after_, refute_doubted_after_);
+  if (now_ < at) {
+    Arm(TimerKind::kRefute, at);
     return;
   }
   Refute();
@@ -211,15 +221,20 @@ void Protocol::Impl::OnAccused(const Statement& accusation) {
 
 void Protocol::Impl::Refute() {
   if (accused_by_.empty() || !IsActive() || standing_.leaving) return;
-  const std::vector<std::string> by(accused_by_.begin(), accused_by_.end());
+  std::vector<std::string> by;
+  bool believed = false;
+  for (const auto& [signer, is_believed] : accused_by_) {
+    by.push_back(signer);
+    believed |= is_believed;
+    if (is_believed) signers_.Refuted(now_, signer);
+  }
   // Nobody can keep us signing without pause: one answer serves all who accuse in the meantime.
   refute_after_ = now_ + options_.gossip_interval;
+  refute_doubted_after_ = now_ + SuspicionBounds::For(options_, LivingCount()).min / 2;
   ++counters_.refutations;
   answer_to_ = by;
+  if (!told_by_.empty() && !accused_by_.contains(told_by_)) answer_to_.push_back(told_by_);
   RaiseIncarnation(BroadcastClass::kRefutation);
-  const bool believed = std::any_of(by.begin(), by.end(), [this](const std::string& signer) {
-    return !signers_.IsDiscredited(now_, signer);
-  });
   if (believed) RaiseHealth(1);
   Emit(EventKind::kAccused, *own_, by);
 }
@@ -241,6 +256,7 @@ void Protocol::Impl::HandleSigned(Instant now, const StatementRef& statement) {
 void Protocol::Impl::OnOwnAliveSigned(const StatementRef& statement) {
   if (statement->incarnation != incarnation_ || IsSilent() || own_leave_) return;  // outdated
   sign_pending_ = false;
+  if (ReduceTags(*statement)) return;
   const bool first = !standing_.announced;
   standing_.announced = true;
   own_alive_ = statement;
@@ -256,8 +272,28 @@ void Protocol::Impl::OnOwnAliveSigned(const StatementRef& statement) {
   TellAccusers();
   // One made in advance for this incarnation has effect now.
   for (const StatementRef& accusation : own_->row.accusations()) {
-    if (accusation->incarnation == incarnation_) OnAccused(*accusation);
+    if (accusation->incarnation == incarnation_) OnAccused(*accusation, nullptr);
   }
+}
+
+// An Alive that no datagram holds would refute nothing. It has not left this process, so its
+// incarnation serves once more.
+bool Protocol::Impl::ReduceTags(const Statement& alive) {
+  const std::vector<Tag>& tags = alive.alive->tags;
+  if (FitsPacket(alive)) {
+    fitting_tags_ = tags;
+    return false;
+  }
+  if (tags.empty()) return false;
+  // Longer addresses may be the cause: then the former tags do not fit either.
+  const bool keeps_none = tags == fitting_tags_;
+  if (keeps_none) fitting_tags_.clear();
+  self_.tags = fitting_tags_;
+  SignAlive(sign_class_);
+  Emit(EventKind::kUpdated, *own_, {},
+       keeps_none ? "tags do not fit a datagram; none are told"
+                  : "tags do not fit a datagram; the former ones stay");
+  return true;
 }
 
 void Protocol::Impl::TellAccusers() {

@@ -11,6 +11,8 @@ namespace {
 
 constexpr size_t kRetriesInFlightMax = 3;
 constexpr size_t kDeadNamesMax = 1'024;
+// Tombstones told in one sync; the rest follow in a later one, when these are known there.
+constexpr size_t kTombstonesMax = 8'192;
 constexpr size_t kViewsMax = 4;
 constexpr size_t kFruitlessMax = 64;
 constexpr Duration kExpectSpread = Duration::Seconds(1);
@@ -52,7 +54,10 @@ bool Protocol::Impl::HandleSyncTable(Instant now, const Source& from, const Sync
   const bool quiet = !standing_.announced;
   bool changed = false;
   for (const StatementRef& statement : table.statements) {
+    // One without a word of itself may have to make room for another in the middle of this.
+    if (source && !source->listed) source = nullptr;
     changed |= Learn(statement, source, quiet);
+    if (!source) source = FindMember(from.name);
   }
   for (auto& [id, sync] : syncs_) {
     if (sync.member == from.name) sync.learned |= changed;
@@ -68,10 +73,11 @@ std::vector<StatementRef> Protocol::Impl::TombstonesFor(const SyncTable& other) 
   std::vector<StatementRef> result;
   std::set<std::string_view> done;
   for (const StatementRef& theirs : other.statements) {
+    if (result.size() >= kTombstonesMax) return result;
     if (!theirs || theirs->kind != StatementKind::kAlive) continue;
     const MemberEntry* member = FindMember(theirs->subject);
     if (!member || member == own_ || !member->listed || member->IsLiving()) continue;
-    if (member->row.owner()->incarnation < theirs->incarnation) continue;
+    if (!member->row.owner() || member->row.owner()->incarnation < theirs->incarnation) continue;
     if (!done.insert(member->name).second) continue;
     result.push_back(member->row.owner());
     for (StatementRef& accusation : member->row.Effective()) {
@@ -79,8 +85,9 @@ std::vector<StatementRef> Protocol::Impl::TombstonesFor(const SyncTable& other) 
     }
   }
   for (const std::string& name : other.dead_names) {
+    if (result.size() >= kTombstonesMax) return result;
     const MemberEntry* member = FindMember(name);
-    if (!member || member == own_ || !member->listed) continue;
+    if (!member || member == own_ || !member->listed || !member->row.owner()) continue;
     if (member->state != MemberState::kLeft || !done.insert(member->name).second) continue;
     result.push_back(member->row.owner());
   }
@@ -137,8 +144,11 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
 
 void Protocol::Impl::AddContact(Instant now, ContactId contact) {
   Enter(now);
-  if (!contacts_.try_emplace(contact.index).second) return;
-  if (started_) OnContactTimer(contact.index);
+  const Contact& entry = contacts_[contact.index];
+  if (!started_) return;
+  // Asked for again: the back-off is over, unless who answers there is alive here.
+  const MemberEntry* member = entry.member.empty() ? nullptr : FindMember(entry.member);
+  if (!member || (member != own_ && !member->IsLiving())) OnContactTimer(contact.index);
 }
 
 void Protocol::Impl::OnContactTimer(uint32_t index) {
@@ -167,8 +177,8 @@ void Protocol::Impl::OnContactFinished(uint32_t index, SyncOutcome outcome, cons
           now_ + sync_rng_.Between(options_.join_resync_min, options_.join_resync_max));
     }
   }
-  // One that answered without a word of itself was starting as well: until it is in the table, it is
-  // asked again soon.
+  // One that answered without a word of itself was starting as well: until it is in the table, it
+  // is asked again soon.
   const bool known = answered && FindMember(peer->name) != nullptr;
   contact.attempts = known || outcome == SyncOutcome::kSelf ? 0 : contact.attempts + 1;
   const Duration wait = contact.attempts == 0

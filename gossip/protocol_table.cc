@@ -11,6 +11,7 @@ namespace {
 
 // Names that are accused and have never said anything themselves: so many, for so long.
 constexpr size_t kUnlistedMax = 1'024;
+constexpr int64_t kUnlistedPerAccuser = 16;
 constexpr Duration kUnlistedKeep = Duration::Seconds(60);
 
 constexpr int64_t kCertificateGraceS = 3'600;
@@ -51,9 +52,22 @@ MemberEntry* Protocol::Impl::ByNumber(uint64_t number) {
   return it == by_number_.end() ? nullptr : it->second;
 }
 
-MemberEntry* Protocol::Impl::FindOrCreate(std::string_view name) {
+// Whoever makes up names must not use up the room that others need.
+bool Protocol::Impl::MayBringUp(std::string_view accuser) const {
+  if (members_.size() >= options_.members_max || unlisted_.size() >= kUnlistedMax) return false;
+  const auto by = std::count_if(unlisted_.begin(), unlisted_.end(),
+                                [accuser](const auto& entry) { return entry.second == accuser; });
+  return by < kUnlistedPerAccuser;
+}
+
+MemberEntry* Protocol::Impl::FindOrCreate(std::string_view name, std::string_view accuser) {
   if (MemberEntry* member = FindMember(name)) return member;
-  if (members_.size() >= options_.members_max || unlisted_ >= kUnlistedMax) return nullptr;
+  if (!accuser.empty() && !MayBringUp(accuser)) return nullptr;
+  if (members_.size() >= options_.members_max) {
+    // A name that speaks for itself goes before one that is only spoken of.
+    if (unlisted_.empty()) return nullptr;
+    Drop(*ByNumber(unlisted_.begin()->first));
+  }
   const auto it =
       members_
           .emplace(std::piecewise_construct, std::forward_as_tuple(name),
@@ -61,11 +75,11 @@ MemberEntry* Protocol::Impl::FindOrCreate(std::string_view name) {
           .first;
   MemberEntry& member = it->second;
   member.name = it->first;
-  by_number_.emplace(next_number_++, &member);
+  by_number_.emplace(next_number_, &member);
+  unlisted_.emplace(next_number_++, accuser);
   // A lost member that comes back is no newcomer.
   member.told = retries_.Contains(name);
   if (member.told) std::erase(lost_, name);
-  ++unlisted_;
   Arm(TimerKind::kMember, now_ + kUnlistedKeep, member.number);
   return &member;
 }
@@ -76,7 +90,9 @@ bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* sou
     return false;
   }
   if (statement->subject == self_.name) return LearnAboutSelf(statement, source);
-  MemberEntry* member = FindOrCreate(statement->subject);
+  const bool is_owners = IsOwnersKind(statement->kind);
+  MemberEntry* member = FindOrCreate(
+      statement->subject, is_owners ? std::string_view() : std::string_view(statement->signer));
   if (!member) {
     ++counters_.ignored;
     return false;
@@ -100,7 +116,7 @@ bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* sou
     case MergeResult::kUnchanged:
       break;
   }
-  if (IsOwnersKind(statement->kind)) {
+  if (is_owners) {
     broadcasts_.HeardAgain(*statement, TransmitLimit());
   } else if (previous && previous->incarnation == statement->incarnation) {
     // Also when the row has no room for it: a crowd of accusers must not hide a true one.
@@ -113,7 +129,7 @@ bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* sou
 // -------------------------------------------------------------------------
 
 void Protocol::Impl::OnOwnerChanged(MemberEntry& member, const StatementRef& previous, bool quiet) {
-  if (!member.listed) --unlisted_;
+  unlisted_.erase(member.number);
   if (member.row.owner()->kind == StatementKind::kLeave) {
     OnOwnerLeft(member, quiet);
   } else {
@@ -167,10 +183,7 @@ void Protocol::Impl::OnOwnerAlive(MemberEntry& member, const StatementRef& previ
 void Protocol::Impl::AdoptAlive(MemberEntry& member, const StatementRef& alive) {
   const BootId& boot_id = alive->alive->boot_id;
   if (!member.alive || member.alive->alive->boot_id != boot_id) {
-    if (member.alive) {
-      const auto it = boots_.find(member.alive->alive->boot_id);
-      if (it != boots_.end() && it->second == &member) boots_.erase(it);
-    }
+    ForgetBoot(member);
     boots_.try_emplace(boot_id, &member);
     member.knows_us = false;
     member.hello_after = now_;
@@ -245,8 +258,8 @@ bool Protocol::Impl::Suspect(MemberEntry& member, std::string_view accuser) {
 }
 
 void Protocol::Impl::OnSuspicionOver(MemberEntry& member) {
-  if (standing_.isolated && now_ < member.suspicion->latest()) {
-    Arm(TimerKind::kMember, member.suspicion->latest(), member.number);
+  if (const Instant end = EndOf(*member.suspicion); now_ < end) {
+    Arm(TimerKind::kMember, end, member.number);
     return;
   }
   const std::vector<StatementRef> effective = member.row.Effective();
@@ -258,6 +271,17 @@ void Protocol::Impl::OnSuspicionOver(MemberEntry& member) {
   if (OwnAccusationOf(member) && MayAccuse()) {
     RequestAccusation(member, StatementKind::kDead, {.broadcast = true});
   }
+}
+
+// Whoever hears nobody, or cannot open what it hears, is the likelier cause, and takes its time;
+// yet an outsider that causes it must not keep the dead alive for ever.
+Instant Protocol::Impl::EndOf(const Suspicion& suspicion) const {
+  Instant end = suspicion.deadline();
+  if (standing_.isolated) end = std::max(end, suspicion.latest());
+  if (HasKeyTrouble()) {
+    end = std::max(end, suspicion.start() + suspicion.bounds().min * options_.suspicion_beta);
+  }
+  return end;
 }
 
 void Protocol::Impl::Condemn(MemberEntry& member, MemberState state, std::vector<std::string> by,
@@ -432,7 +456,7 @@ void Protocol::Impl::OnMemberTimer(MemberEntry& member) {
 
 void Protocol::Impl::Drop(MemberEntry& member) {
   SOTTO_CHECK(!member.IsLiving() && &member != own_);
-  if (!member.listed) --unlisted_;
+  unlisted_.erase(member.number);
   if (retries_.Contains(member.name)) {
     // The name and the address outlive the tombstone: a partition may last longer than any.
     lost_.emplace_back(member.name);
@@ -441,13 +465,41 @@ void Protocol::Impl::Drop(MemberEntry& member) {
       lost_.pop_front();
     }
   }
-  if (member.alive) {
-    const auto it = boots_.find(member.alive->alive->boot_id);
-    if (it != boots_.end() && it->second == &member) boots_.erase(it);
-  }
+  ForgetBoot(member);
   Cancel(TimerKind::kMember, member.number);
   by_number_.erase(member.number);
   members_.erase(members_.find(member.name));
+}
+
+void Protocol::Impl::ForgetBoot(const MemberEntry& member) {
+  if (!member.alive) return;
+  const auto it = boots_.find(member.alive->alive->boot_id);
+  if (it != boots_.end() && it->second == &member) boots_.erase(it);
+}
+
+// A thief may have spoken at the highest incarnation there is. The row goes with the certificate,
+// so that the member can come back under another at any incarnation; its name stays, as dead if it
+// was alive.
+void Protocol::Impl::Refuse(MemberEntry& member) {
+  member.row = Row(static_cast<size_t>(options_.accusers_max));
+  if (&member == own_) {
+    // A rival's word under our name. Ours is signed anew when our own certificate changes.
+    if (own_alive_) own_->row.Merge(own_alive_);
+    UpdateHash(*own_);
+    return;
+  }
+  ForgetBoot(member);
+  EndSuspicion(member, SuspicionEnd::kMoot);
+  member.alive.reset();
+  member.knows_us = false;
+  member.expired = true;
+  // It is sent nothing, and dialled no longer.
+  retries_.Remove(member.name);
+  std::erase_if(recently_dead_,
+                [&member](const auto& entry) { return entry.second == member.number; });
+  if (!member.IsLiving()) return;
+  SetState(member, MemberState::kDead);
+  if (member.told) Emit(EventKind::kDied, member, {}, "certificate refused");
 }
 
 void Protocol::Impl::CheckMinority() {

@@ -114,6 +114,10 @@ bool IsSound(const UnverifiedStatement& parsed) {
 }
 
 DropReason DecodeClaims(const wire::StatementBody& body, AliveClaims* claims) {
+  // Nobody has vouched for these yet, and the boot id below is made from them.
+  if (!IsValidClusterName(body.cluster()) || !IsValidMemberName(body.subject())) {
+    return DropReason::kSemantic;
+  }
   if (body.addresses_size() > static_cast<int>(kAddressesMax) || body.tags_size() % 2 != 0) {
     return DropReason::kSemantic;
   }

@@ -41,6 +41,11 @@ void PutU32(uint32_t value, std::string& out) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
 }
 
+absl::Status NotSealed() {
+  return CodedError(absl::StatusCode::kFailedPrecondition, "STREAM_FAILED",
+                    "this stream has no session: the other end is this very process");
+}
+
 uint32_t GetU32(const uint8_t* bytes) {
   return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
 }
@@ -166,7 +171,8 @@ void StreamChannel::BeginSealed(std::unique_ptr<StreamSealer> sealer,
 
 awaitable<absl::Status> StreamChannel::Write(std::string message) {
   const auto self = shared_from_this();
-  SOTTO_CHECK(sealer_ != nullptr && message.size() <= kStreamMessageBytesMax);
+  if (sealer_ == nullptr) co_return NotSealed();
+  SOTTO_CHECK(message.size() <= kStreamMessageBytesMax);
   payload_sent_ += message.size();
   std::string plain;
   plain.reserve(4 + message.size());
@@ -214,7 +220,7 @@ awaitable<absl::Status> StreamChannel::ReadFrame() {
 
 awaitable<absl::StatusOr<std::string>> StreamChannel::Read() {
   const auto self = shared_from_this();
-  SOTTO_CHECK(opener_ != nullptr);
+  if (opener_ == nullptr) co_return NotSealed();
   while (true) {
     const size_t available = received_.size() - received_taken_;
     if (available >= 4) {

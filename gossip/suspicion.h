@@ -54,6 +54,7 @@ class Suspicion {
   // and then each time after twice as long.
   Instant NextWarning();
 
+  Instant start() const { return start_; }
   // When it would end had nobody confirmed it.
   Instant latest() const { return start_ + bounds_.max; }
   const SuspicionBounds& bounds() const { return bounds_; }

@@ -6,11 +6,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <deque>
 #include <set>
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "crypto/secure_random.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/stream_channel.h"
 #include "gossip/udp_transport.h"
@@ -33,6 +35,8 @@ constexpr size_t kStatementsPerTurn = 32;
 constexpr uint32_t kBusyRetryMs = 1'000;
 // Messages of one stream, far above what a conversation needs.
 constexpr int kMessagesMax = 1'024;
+// The parts of a table, and the tombstones behind it, that may come while certificates are awaited.
+constexpr size_t kAsideMax = 8;
 
 std::string AddressText(const tcp::endpoint& endpoint) {
   return ToString(FromAsio(endpoint.address(), endpoint.port()));
@@ -43,7 +47,7 @@ awaitable<absl::StatusOr<tcp::socket>> Connect(asio::any_io_executor executor,
                                                StreamTarget target) {
   absl::Status last = CodedError(absl::StatusCode::kUnavailable, "DIAL_NO_ADDRESS",
                                  absl::StrCat(target.text, " has no address that can be dialed"));
-  for (const tcp::endpoint& endpoint : target.endpoints) {
+  for (const StreamTarget::Route& route : target.routes) {
     // Shared with the timer's handler, which may still be queued when this coroutine has gone on.
     struct Attempt {
       explicit Attempt(asio::any_io_executor e) : socket(e), timer(e, kConnectTimeout) {}
@@ -53,10 +57,8 @@ awaitable<absl::StatusOr<tcp::socket>> Connect(asio::any_io_executor executor,
     };
     const auto attempt = std::make_shared<Attempt>(executor);
     error_code ec;
-    attempt->socket.open(endpoint.protocol(), ec);
-    for (const tcp::endpoint& source : target.sources) {
-      if (!ec && source.protocol() == endpoint.protocol()) attempt->socket.bind(source, ec);
-    }
+    attempt->socket.open(route.to.protocol(), ec);
+    if (!ec) attempt->socket.bind(route.from, ec);
     if (!ec) {
       attempt->timer.async_wait([attempt](const error_code& cancelled) {
         if (cancelled) return;
@@ -64,7 +66,7 @@ awaitable<absl::StatusOr<tcp::socket>> Connect(asio::any_io_executor executor,
         error_code ignored;
         attempt->socket.close(ignored);
       });
-      co_await attempt->socket.async_connect(endpoint, redirect_error(use_awaitable, ec));
+      co_await attempt->socket.async_connect(route.to, redirect_error(use_awaitable, ec));
       attempt->timer.cancel();
       if (!ec && !attempt->late && attempt->socket.is_open()) co_return std::move(attempt->socket);
       if (attempt->late) ec = asio::error::timed_out;
@@ -72,7 +74,7 @@ awaitable<absl::StatusOr<tcp::socket>> Connect(asio::any_io_executor executor,
     last =
         CodedError(absl::StatusCode::kUnavailable,
                    ec == asio::error::timed_out ? "DIAL_TIMEOUT" : "DIAL_FAILED",
-                   absl::StrCat("cannot connect to ", AddressText(endpoint), ": ", ec.message()));
+                   absl::StrCat("cannot connect to ", AddressText(route.to), ": ", ec.message()));
   }
   co_return last;
 }
@@ -82,7 +84,10 @@ class Conversation {
  public:
   Conversation(std::shared_ptr<SyncHost> host, std::shared_ptr<StreamChannel> channel,
                bool is_server)
-      : host_(std::move(host)), channel_(std::move(channel)), is_server_(is_server) {}
+      : host_(std::move(host)),
+        identity_(host_->identity()),
+        channel_(std::move(channel)),
+        is_server_(is_server) {}
 
   // Handshake, preambles, keys. Afterwards peer() is who the certificate says it is.
   awaitable<absl::Status> Open();
@@ -90,6 +95,9 @@ class Conversation {
   awaitable<absl::Status> Send(StreamMessage message);
   // The next message; requests for certificates are answered on the way.
   awaitable<absl::StatusOr<StreamMessage>> Next();
+  // The answer to a request for certificates. What comes before it was sent before the other end
+  // had read the request: it is kept, in order, for Next().
+  awaitable<absl::StatusOr<CertificateBundle>> NextBundle();
 
   awaitable<absl::Status> SendTable(std::vector<StatementRef> statements,
                                     std::vector<std::string> dead_names);
@@ -100,26 +108,30 @@ class Conversation {
   awaitable<absl::Status> FetchCertificates(std::vector<Hash256> hashes);
 
   const Source& peer() const { return peer_; }
+  bool is_self() const { return peer_.boot_id == identity_->boot_id(); }
   SyncHost& host() { return *host_; }
   StreamChannel& channel() { return *channel_; }
 
  private:
+  awaitable<absl::StatusOr<StreamMessage>> ReadMessage();
   Preamble MakePreamble() const;
   absl::Status AcceptPreamble(const Preamble& preamble);
   CertificateBundle Bundle(const WantCertificates& want);
 
   std::shared_ptr<SyncHost> host_;
+  const ProcessIdentityRef identity_;  // one life from end to end, should the node take a new one
   std::shared_ptr<StreamChannel> channel_;
   const bool is_server_;
   Source peer_;
   int messages_ = 0;
+  std::deque<StreamMessage> aside_;
 };
 
 Preamble Conversation::MakePreamble() const {
   Preamble preamble;
-  preamble.cluster = host_->identity()->cluster();
-  preamble.name = host_->identity()->name();
-  preamble.boot_nonce = host_->identity()->nonce();
+  preamble.cluster = identity_->cluster();
+  preamble.name = identity_->name();
+  preamble.boot_nonce = identity_->nonce();
   for (const ClusterKeyRef& key : host_->keyring().keys()) preamble.keys.push_back(key->id());
   if (host_->keyring().sealing()) preamble.sealing_key = host_->keyring().sealing()->id();
   return preamble;
@@ -127,10 +139,10 @@ Preamble Conversation::MakePreamble() const {
 
 absl::Status Conversation::AcceptPreamble(const Preamble& preamble) {
   const absl::StatusOr<BootId> boot_id =
-      CheckPreamble(preamble, host_->identity()->cluster(), channel_->peer().identity.name);
+      CheckPreamble(preamble, identity_->cluster(), channel_->peer().identity.name);
   if (!boot_id.ok()) return boot_id.status();
   peer_ = Source{preamble.name, *boot_id};
-  if (peer_.boot_id == host_->identity()->boot_id()) return absl::OkStatus();
+  if (peer_.boot_id == identity_->boot_id()) return absl::OkStatus();
 
   const Keyring& ring = host_->keyring();
   const ClusterKeyRef own = ring.sealing();
@@ -144,12 +156,11 @@ absl::Status Conversation::AcceptPreamble(const Preamble& preamble) {
                                    ", we with ", own ? ToString(own->id()) : "none", "; ",
                                    we_hold ? "it does not hold ours" : "we do not hold its"));
   }
-  absl::StatusOr<std::unique_ptr<StreamSealer>> sealer = StreamSealer::Create(
-      own, host_->identity()->boot_id(), peer_.boot_id, host_->NextStreamSequence());
+  absl::StatusOr<std::unique_ptr<StreamSealer>> sealer =
+      StreamSealer::Create(own, identity_->boot_id(), peer_.boot_id, host_->NextStreamSequence());
   if (!sealer.ok()) return sealer.status();
-  channel_->BeginSealed(
-      *std::move(sealer),
-      std::make_unique<StreamOpener>(&ring, host_->identity()->boot_id(), peer_.boot_id));
+  channel_->BeginSealed(*std::move(sealer),
+                        std::make_unique<StreamOpener>(&ring, identity_->boot_id(), peer_.boot_id));
   return absl::OkStatus();
 }
 
@@ -191,7 +202,7 @@ CertificateBundle Conversation::Bundle(const WantCertificates& want) {
   return bundle;
 }
 
-awaitable<absl::StatusOr<StreamMessage>> Conversation::Next() {
+awaitable<absl::StatusOr<StreamMessage>> Conversation::ReadMessage() {
   while (true) {
     if (++messages_ > kMessagesMax) {
       co_return CodedError(absl::StatusCode::kResourceExhausted, "STREAM_MALFORMED",
@@ -209,6 +220,28 @@ awaitable<absl::StatusOr<StreamMessage>> Conversation::Next() {
     StreamMessage bundle = Bundle(*want);
     const absl::Status sent = co_await Send(std::move(bundle));
     if (!sent.ok()) co_return sent;
+  }
+}
+
+awaitable<absl::StatusOr<StreamMessage>> Conversation::Next() {
+  if (!aside_.empty()) {
+    StreamMessage message = std::move(aside_.front());
+    aside_.pop_front();
+    co_return message;
+  }
+  co_return co_await ReadMessage();
+}
+
+awaitable<absl::StatusOr<CertificateBundle>> Conversation::NextBundle() {
+  while (true) {
+    absl::StatusOr<StreamMessage> message = co_await ReadMessage();
+    if (!message.ok()) co_return message.status();
+    if (auto* bundle = std::get_if<CertificateBundle>(&*message)) co_return std::move(*bundle);
+    if (aside_.size() >= kAsideMax) {
+      co_return CodedError(absl::StatusCode::kInvalidArgument, "STREAM_MALFORMED",
+                           absl::StrCat(peer_.name, " does not answer a request for certificates"));
+    }
+    aside_.push_back(*std::move(message));
   }
 }
 
@@ -235,15 +268,8 @@ awaitable<absl::Status> Conversation::FetchCertificates(std::vector<Hash256> has
                                               hashes.begin() + static_cast<std::ptrdiff_t>(end))};
     const absl::Status sent = co_await Send(std::move(want));
     if (!sent.ok()) co_return sent;
-    const absl::StatusOr<StreamMessage> answer = co_await Next();
-    if (!answer.ok()) co_return answer.status();
-    const auto* bundle = std::get_if<CertificateBundle>(&*answer);
-    if (bundle == nullptr) {
-      co_return CodedError(absl::StatusCode::kInvalidArgument, "STREAM_MALFORMED",
-                           absl::StrCat(peer_.name,
-                                        " answered a request for certificates with "
-                                        "another message"));
-    }
+    const absl::StatusOr<CertificateBundle> bundle = co_await NextBundle();
+    if (!bundle.ok()) co_return bundle.status();
     size_t turn = 0;
     for (const std::string& der : bundle->ders) {
       const auto released = host_->cache().AddCertificate(der, host_->UnixSeconds());
@@ -274,6 +300,11 @@ awaitable<absl::StatusOr<std::vector<StatementRef>>> Conversation::Resolve(
         const auto& dropped = std::get<StatementDropped>(result);
         ++host_->stats().drops[static_cast<size_t>(dropped.reason)];
         if (!dropped.why.ok()) host_->Refuse(dropped.why, peer_.name);
+        // Nobody honest passes on what it has not verified.
+        if (dropped.reason == DropReason::kBadSignature) {
+          co_return CodedError(absl::StatusCode::kUnauthenticated, "STATEMENT_FORGED",
+                               absl::StrCat(peer_.name, " sent a statement with a bad signature"));
+        }
       }
       if (++turn % kStatementsPerTurn == 0) {
         co_await asio::post(co_await asio::this_coro::executor, use_awaitable);
@@ -359,18 +390,29 @@ awaitable<absl::Status> ExchangeTables(std::shared_ptr<Conversation> talk, SyncR
   co_return co_await talk->Send(std::move(done));
 }
 
+awaitable<bool> AnswersPing(std::shared_ptr<Conversation> talk, uint64_t nonce) {
+  StreamMessage ping = StreamPing{nonce};
+  const absl::Status status = co_await talk->Send(std::move(ping));
+  if (!status.ok()) co_return false;
+  const absl::StatusOr<StreamMessage> answer = co_await talk->Next();
+  const StreamAck* ack = answer.ok() ? std::get_if<StreamAck>(&*answer) : nullptr;
+  co_return ack != nullptr && ack->nonce == nonce;
+}
+
 awaitable<SyncResult> SyncAsClient(std::shared_ptr<Conversation> talk, SyncReason reason) {
   SyncHost& host = talk->host();
   SyncResult result;
   result.answered = true;
   result.peer = talk->peer();
-  if (talk->peer().boot_id == host.identity()->boot_id()) {
+  if (talk->is_self()) {
     result.outcome = SyncOutcome::kSelf;
     co_return result;
   }
-  // Who runs under our own name is told to the core; nothing more is said to it.
+  // Who runs under our own name is told to the core, once it has shown that it holds the key as
+  // well: a stolen certificate must not silence a node. Nothing more is said to it.
   if (reason == SyncReason::kTwin || talk->peer().name == host.identity()->name()) {
-    result.outcome = SyncOutcome::kEqual;
+    result.answered = co_await AnswersPing(talk, RandomSeed64().value_or(1));
+    if (result.answered) result.outcome = SyncOutcome::kEqual;
     co_return result;
   }
   result.outcome = SyncOutcome::kUnreachable;
@@ -542,15 +584,7 @@ awaitable<bool> RunStreamPing(std::shared_ptr<SyncHost> host, asio::any_io_execu
   std::shared_ptr<Conversation> talk = co_await Dial(host, executor, target, &status);
   if (!talk) co_return false;
   bool answered = false;
-  if (talk->peer().boot_id != host->identity()->boot_id()) {
-    StreamMessage ping = StreamPing{nonce};
-    status = co_await talk->Send(std::move(ping));
-    if (status.ok()) {
-      const absl::StatusOr<StreamMessage> answer = co_await talk->Next();
-      const StreamAck* ack = answer.ok() ? std::get_if<StreamAck>(&*answer) : nullptr;
-      answered = ack != nullptr && ack->nonce == nonce;
-    }
-  }
+  if (!talk->is_self()) answered = co_await AnswersPing(talk, nonce);
   co_await Finish(talk);
   co_return answered;
 }
@@ -560,7 +594,7 @@ awaitable<void> RunCertificateFetch(std::shared_ptr<SyncHost> host, asio::any_io
   absl::Status status;
   std::shared_ptr<Conversation> talk = co_await Dial(host, executor, target, &status);
   if (!talk) co_return;
-  if (talk->peer().boot_id != host->identity()->boot_id()) {
+  if (!talk->is_self()) {
     status = co_await talk->FetchCertificates(std::move(hashes));
     host->Pump();
   }
@@ -647,13 +681,18 @@ awaitable<void> ServeStream(std::shared_ptr<SyncHost> host, tcp::socket socket,
         {{"peer", remote}, {"code", ErrorCode(status)}, {"error", std::string(status.message())}});
     co_return;
   }
+  if (talk->is_self()) {
+    // We have dialed ourselves: the client's side knows as well, and there is nothing to say.
+    co_await Finish(talk);
+    co_return;
+  }
   *place = StreamAdmission::Place();  // from here on it counts by name
   StreamAdmission::Place by_name = admission->AdmitName(talk->peer().name);
   StreamAdmission::Place sync_place;
   if (!by_name) {
     StreamMessage busy = StreamBusy{kBusyRetryMs};
     status = co_await talk->Send(std::move(busy));
-  } else if (talk->peer().boot_id != host->identity()->boot_id()) {
+  } else if (!talk->is_self()) {
     host->Log(
         LogLevel::kInfo, "stream_accepted",
         {{"peer", talk->peer().name}, {"address", remote}, {"tls", channel->tls_description()}});

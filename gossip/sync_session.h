@@ -100,10 +100,13 @@ class StreamAdmission {
 
 // Where to dial, and whom to expect there.
 struct StreamTarget {
-  std::vector<boost::asio::ip::tcp::endpoint> endpoints;  // tried in order
-  std::vector<boost::asio::ip::tcp::endpoint> sources;    // one for each family: what to bind first
-  std::string expected_name;                              // empty: any node but ourselves
-  std::string text;                                       // for the log: "gw-2 10.0.3.12:7950"
+  struct Route {
+    boost::asio::ip::tcp::endpoint to;
+    boost::asio::ip::tcp::endpoint from;  // bound before the dial
+  };
+  std::vector<Route> routes;  // tried in order
+  std::string expected_name;  // empty: any node but ourselves
+  std::string text;           // for the log: "gw-2", or a contact as it is written
 };
 
 struct SyncResult {

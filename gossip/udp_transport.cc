@@ -57,6 +57,7 @@ struct UdpTransport::Socket {
   explicit Socket(asio::any_io_executor executor) : socket(std::move(executor)) {}
   udp::socket socket;
   bool v4 = false;
+  bool loopback = false;
   udp::endpoint sender;
   // One byte more than any frame, so that a longer datagram shows as too long.
   std::array<uint8_t, kDatagramBytesMax + 1> buffer;
@@ -123,6 +124,7 @@ absl::StatusOr<std::unique_ptr<UdpTransport>> UdpTransport::Open(
       }
       if (status.ok()) {
         socket->v4 = IsV4(endpoint);
+        socket->loopback = IsLoopback(endpoint);
         transport->sockets_.push_back(std::move(socket));
         transport->acceptors_.push_back(std::move(acceptor));
         transport->bound_.push_back(endpoint);
@@ -163,18 +165,24 @@ void UdpTransport::ReceiveNext(const std::shared_ptr<Socket>& socket) {
           if (error) continue;  // ICMP errors of earlier sends surface here; they prove nothing
           (*alive)(FromAsio(socket->sender.address(), socket->sender.port()),
                    std::span<const uint8_t>(socket->buffer.data(), size));
-          if (receive.expired()) return;
+          if (alive.use_count() == 1) return;  // closed by what was received
         }
         ReceiveNext(socket);
       });
 }
 
+// Of several sockets of one family, the one bound to loopback is for loopback, and the others are
+// not.
 UdpTransport::Socket* UdpTransport::SocketFor(const Endpoint& to) const {
   const bool v4 = IsV4(to);
+  const bool loopback = IsLoopback(to);
+  Socket* fallback = nullptr;
   for (const auto& socket : sockets_) {
-    if (socket->v4 == v4) return socket.get();
+    if (socket->v4 != v4) continue;
+    if (socket->loopback == loopback) return socket.get();
+    if (fallback == nullptr) fallback = socket.get();
   }
-  return nullptr;
+  return fallback;
 }
 
 bool UdpTransport::CanReach(const Endpoint& to) const { return SocketFor(to) != nullptr; }
@@ -187,10 +195,11 @@ bool UdpTransport::Send(const Endpoint& to, std::span<const uint8_t> datagram) {
   return !ec;
 }
 
-tcp::endpoint UdpTransport::StreamSource(bool v4) const {
+tcp::endpoint UdpTransport::StreamSource(const Endpoint& to) const {
+  const bool v4 = IsV4(to);
   for (const Endpoint& endpoint : bound_) {
     if (IsV4(endpoint) != v4 || IsWildcard(endpoint)) continue;
-    return {ToAddress(endpoint), 0};
+    if (IsLoopback(endpoint) == IsLoopback(to)) return {ToAddress(endpoint), 0};
   }
   if (v4) return {asio::ip::address_v4::any(), 0};
   return {asio::ip::address_v6::any(), 0};

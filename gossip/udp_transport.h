@@ -47,9 +47,9 @@ class UdpTransport {
 
   const std::vector<Endpoint>& bound() const { return bound_; }
   std::vector<boost::asio::ip::tcp::acceptor>& acceptors() { return acceptors_; }
-  // The local address that outgoing streams of this family leave from: the bound one, so that a
-  // firewall's and an operator's view agree with the members table.
-  boost::asio::ip::tcp::endpoint StreamSource(bool v4) const;
+  // The local address that streams to `to` leave from: the bound one, so that a firewall's and an
+  // operator's view agree with the members table; any, where none is bound that could reach it.
+  boost::asio::ip::tcp::endpoint StreamSource(const Endpoint& to) const;
 
  private:
   struct Socket;

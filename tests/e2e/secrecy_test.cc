@@ -60,6 +60,9 @@ class LoopbackCapture {
     while (!stop.stop_requested()) {
       const ssize_t got = recv(fd_, buffer.data(), buffer.size(), 0);
       if (got < 28 || buffer.compare(12, 3, net_) != 0) continue;
+      // ICMP tells a sender that a port is closed, and quotes addresses to do so; no daemon says
+      // that.
+      if (buffer[9] != IPPROTO_TCP && buffer[9] != IPPROTO_UDP) continue;
       const size_t ip_bytes = static_cast<size_t>(buffer[0] & 15) * 4;
       const bool is_tcp = buffer[9] == IPPROTO_TCP;
       const size_t head =

@@ -299,6 +299,42 @@ TEST_F(NodeTest, JoinSaysWhyNobodyAnswered) {
   EXPECT_NE(std::string::npos, Describe(failed.status()).find("127.0.0.1:1"));
 }
 
+// The side that accepts asks for certificates while the rest of the table is already on its way.
+TEST_F(NodeTest, ANodeThatIsDialedLearnsATableWhoseCertificatesItLacks) {
+  auto a = Start(Options("a"));
+  std::vector<std::unique_ptr<Node>> others;
+  for (const std::string name : {"b", "c", "e"}) {
+    NodeOptions options = Options(name);
+    options.join = {Address(*a)};
+    others.push_back(Start(std::move(options)));
+  }
+  ASSERT_TRUE(Eventually([&] { return Alive(*a) == 4; }));
+  auto d = Start(Options("d"));
+  const absl::StatusOr<int> joined = a->Join({Address(*d)}, seconds(10));
+  ASSERT_TRUE(joined.ok()) << Describe(joined.status());
+  EXPECT_TRUE(Eventually([&] { return Alive(*d) == 5; }));
+  EXPECT_EQ(1u, a->Stats().syncs_merged - a->Stats().syncs_failed);
+  // A contact whose member lives is joined already.
+  const absl::StatusOr<int> again = a->Join({Address(*d)}, seconds(10));
+  ASSERT_TRUE(again.ok()) << Describe(again.status());
+}
+
+TEST_F(NodeTest, ACrowdOfStreamsToItselfEndsWell) {
+  // Every node has the same contacts, itself among them.
+  NodeOptions options = Options("a");
+  options.bind = {"127.0.0.1:0"};
+  auto a = Start(std::move(options));
+  const std::string address = Address(*a);
+  std::vector<std::string> contacts;
+  for (int i = 0; i < 32; ++i) {
+    contacts.push_back("127.0.0.1:" + std::string(static_cast<size_t>(i), '0') +
+                       address.substr(address.find(':') + 1));
+  }
+  EXPECT_EQ("JOIN_FAILED", ErrorCode(a->Join(contacts, seconds(20)).status()));
+  EXPECT_TRUE(a->Ping(seconds(5)));
+  EXPECT_EQ(1u, Alive(*a));
+}
+
 TEST_F(NodeTest, ASecondProcessOfOneNameIsSilentAndTheFirstGoesOn) {
   auto a = Start(Options("a"));
   NodeOptions options = Options("b");

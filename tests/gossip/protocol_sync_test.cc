@@ -159,9 +159,8 @@ TEST(HashSync, OneThatChangedSomethingMayBeFollowedAtOnce) {
   d.Meet({"a", "b", "c", "d"});
   HashedPeers peers(d, 4711);
   peers.RunFor(Duration::Seconds(10));
-  const auto* target = std::get_if<StatementRef>(&d.Syncs(SyncReason::kHash)[0].call.target);
-  ASSERT_NE(target, nullptr);
-  d.core.HandleSyncTable(d.now, SourceOf((*target)->subject), {{d.AliveOf("e", Inc(1))}, {}});
+  const auto target = std::get<StatementRef>(d.Syncs(SyncReason::kHash)[0].call.target);
+  d.core.HandleSyncTable(d.now, SourceOf(target->subject), {{d.AliveOf("e", Inc(1))}, {}});
   d.Settle();
   d.FinishSync(SyncReason::kHash, SyncOutcome::kMerged);
   peers.RunFor(Duration::Seconds(20));

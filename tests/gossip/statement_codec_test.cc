@@ -252,6 +252,18 @@ TEST_F(StatementCodecTest, AnHourPastTheCertificatesEnd) {
   EXPECT_THAT(why, HasCode("CERT_EXPIRED"));
 }
 
+// A boot id is made from names that nobody has vouched for yet: any length must be refused, not
+// believed.
+TEST_F(StatementCodecTest, NamesOfAnyLengthAreRefusedBeforeABootIdIsMadeFromThem) {
+  for (const size_t size : {0u, 129u, 255u, 256u, 300u, 2'000u}) {
+    const std::string name(size, 'a');
+    EXPECT_EQ(Spoil([&](wire::StatementBody& b) { b.set_subject(name); }), DropReason::kSemantic)
+        << size;
+    EXPECT_EQ(Spoil([&](wire::StatementBody& b) { b.set_cluster(name); }), DropReason::kSemantic)
+        << size;
+  }
+}
+
 TEST_F(StatementCodecTest, AnotherClustersStatement) {
   EXPECT_EQ(Spoil([](wire::StatementBody& b) { b.set_cluster("edge-test"); }),
             DropReason::kSemantic);

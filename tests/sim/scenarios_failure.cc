@@ -178,13 +178,6 @@ void PauseMost(World& world) {
   world.Expect(world.counters().pauses_noticed > 0, "the processes noticed");
 }
 
-// Everything at once, with calm phases in which all must agree.
-void Chaos(World& world);
-
-}  // namespace
-
-namespace {
-
 LinkQuality RandomQuality(Rng& rng) {
   LinkQuality quality;
   quality.loss_percent = static_cast<int>(rng.Below(50));
@@ -268,6 +261,7 @@ void Calm(World& world) {
   }
 }
 
+// Everything at once, with calm phases in which all must agree.
 void Chaos(World& world) {
   world.SetTimerNoise(Duration::Millis(3));
   world.RecordTraffic(2000);

@@ -21,16 +21,21 @@ struct Run {
   uint64_t seed;
 };
 
+uint64_t NumberFrom(const char* variable, uint64_t otherwise) {
+  const char* text = std::getenv(variable);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
 std::vector<Run> DefaultRuns() {
+  const uint64_t first = NumberFrom("SIM_SEED", 0);
+  const uint64_t count = NumberFrom("SIM_SEEDS", 1);
   std::vector<Run> runs;
-  const char* only = std::getenv("SIM_SEED");
   for (const Scenario& scenario : AllScenarios()) {
-    if (only != nullptr) {
-      runs.push_back({scenario, std::strtoull(only, nullptr, 10)});
-      continue;
+    const uint64_t fixed = scenario.nodes >= 32 ? kLargeSeeds : kSmallSeeds;
+    const uint64_t seeds = first == 0 ? fixed : count;
+    for (uint64_t i = 0; i < seeds; ++i) {
+      runs.push_back({scenario, first == 0 ? i + 1 : first + i});
     }
-    uint64_t seeds = scenario.nodes >= 32 ? kLargeSeeds : kSmallSeeds;
-    for (uint64_t seed = 1; seed <= seeds; ++seed) runs.push_back({scenario, seed});
   }
   return runs;
 }

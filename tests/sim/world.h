@@ -37,7 +37,7 @@ struct WorldOptions {
 // What happened in a run: scenarios prove with it that they tested something.
 struct WorldCounters {
   uint64_t events = 0, datagrams = 0, delivered = 0, bytes = 0;
-  uint64_t lost = 0, cut = 0, duplicated = 0, reordered = 0;
+  uint64_t lost = 0, cut = 0, duplicated = 0;
   uint64_t unknown_boot = 0, wrong_boot = 0, replayed = 0, replays_dropped = 0, queue_full = 0;
   uint64_t hellos = 0, stream_pings = 0;
   uint64_t syncs_equal = 0, syncs_merged = 0, syncs_failed = 0, syncs_busy = 0, syncs_self = 0;
@@ -104,7 +104,7 @@ class World {
   // Keeps the last datagrams, and sends `count` of them again.
   void RecordTraffic(size_t keep);
   void Replay(size_t count);
-  // Keeps every input waiting a little, and calls timers early and late (the core must not care).
+  // Calls timers late, and now and then early as well: the core must not care.
   void SetTimerNoise(Duration late_max) { timer_late_max_ = late_max; }
 
   // ---- what should be
@@ -167,6 +167,7 @@ class World {
   void CarryOut(Node& node, Action& action);
   void Check(Node& node);
   void Arm(Node& node);
+  void CallEarly(Node& node, Duration delay);
   void OnTimer(Node& node, uint64_t process, Instant at);
   void Sign(Node& node, const StatementDraft& draft);
   void Persist(Node& node, uint32_t boot_number);

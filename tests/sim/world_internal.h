@@ -53,6 +53,7 @@ struct World::Node {
   int busy_percent = 0;
   int serving = 0;
   Duration clock_offset;
+  Instant booted_at;
   Instant timer_at = Instant::Never();
   Instant last_timer = Instant::Never();
   int spins = 0;

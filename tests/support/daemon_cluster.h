@@ -115,6 +115,14 @@ class DaemonTest : public testing::Test {
     return !lab_->WaitUntil(duration, [&] { return !condition(); });
   }
 
+  // After a fault has ended: for a while nobody is called dead, and then all see all. A suspicion
+  // is no fault: a probe round that began before the end may still close with one, to be refuted.
+  void ExpectCalm(Millis duration, const std::vector<int64_t>& since) const {
+    EXPECT_TRUE(Holds(duration, [&] { return Said("died", since).empty(); }))
+        << testing::PrintToString(Said("died", since));
+    EXPECT_TRUE(lab_->WaitAgree(All(), All(), Seconds(8))) << Views();
+  }
+
   void TearDown() override {
     if (lab_ == nullptr || !HasFailure()) return;
     for (const int node : All()) {
