@@ -182,6 +182,8 @@ void Protocol::Impl::HandleUntrusted(Instant now, std::span<const Hash256> certi
   for (auto& [name, member] : members_) {
     if (is_refused(member.alive) || is_refused(member.row.owner())) Refuse(member);
   }
+  retries_.RemoveIf(is_refused);
+  std::erase_if(lost_, [this](const std::string& name) { return !retries_.Contains(name); });
   ArmRetry();
 }
 

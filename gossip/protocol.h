@@ -123,9 +123,10 @@ class Protocol {
   void HandleKeyTrouble(Instant now);
   // The wall clock, about once a minute: only certificates' ends are held against it.
   void HandleWallClock(Instant now, int64_t unix_s);
-  // These certificates are refused from now on (a new CA bundle or revocation list): members whose
-  // present statement names one no longer count as alive, and their datagrams are no longer opened,
-  // until they say something under another.
+  // These certificates are refused from now on (a new CA bundle or revocation list): of members
+  // whose present statement names one only the name stays, as dead if it was alive. They are sent
+  // nothing, and their datagrams are no longer opened, until they say something under another, at
+  // any incarnation.
   void HandleUntrusted(Instant now, std::span<const Hash256> certificates);
   // The process took a new boot id (fork, clock jump, clone) and tells by a new Alive.
   void HandleRebooted(Instant now, const BootId& boot_id);

@@ -225,6 +225,7 @@ class Protocol::Impl {
   void OnNack(const MemberEntry& from, uint64_t nonce);
   void OnIndirectPing(MemberEntry& from, const IndirectPing& ask);
   void OnRelayNack(uint64_t nonce);
+  void EndRelay(uint64_t nonce);
   void VoidOverdueProbes();
   void HoldSuspicions();
   // A valid frame or stream came from a member.
@@ -345,7 +346,6 @@ class Protocol::Impl {
   ProbeOrder probe_order_;
   std::map<uint64_t, Probe> probes_;
   std::map<uint64_t, Relay> relays_;
-  void EndRelay(uint64_t nonce);
   Instant last_heard_;
   uint32_t last_heard_from_ = 0;  // its number
   Instant key_trouble_until_;

@@ -234,6 +234,7 @@ void Protocol::Impl::Refute() {
   ++counters_.refutations;
   answer_to_ = by;
   if (!told_by_.empty() && !accused_by_.contains(told_by_)) answer_to_.push_back(told_by_);
+  told_by_.clear();
   RaiseIncarnation(BroadcastClass::kRefutation);
   if (believed) RaiseHealth(1);
   Emit(EventKind::kAccused, *own_, by);

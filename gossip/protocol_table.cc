@@ -484,7 +484,7 @@ void Protocol::Impl::Refuse(MemberEntry& member) {
   member.row = Row(static_cast<size_t>(options_.accusers_max));
   if (&member == own_) {
     // A rival's word under our name. Ours is signed anew when our own certificate changes.
-    if (own_alive_) own_->row.Merge(own_alive_);
+    if (own_alive_ && !standing_.name_conflict) own_->row.Merge(own_alive_);
     UpdateHash(*own_);
     return;
   }

@@ -1,6 +1,7 @@
 #include "gossip/retry_list.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace sotto {
 
@@ -25,6 +26,14 @@ void RetryList::Remove(std::string_view name) {
   if (it == entries_.end()) return;
   order_.erase({it->second.due, it->first});
   entries_.erase(it);
+}
+
+void RetryList::RemoveIf(const std::function<bool(const StatementRef&)>& which) {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    const bool gone = which(it->second.to);
+    if (gone) order_.erase({it->second.due, it->first});
+    it = gone ? entries_.erase(it) : std::next(it);
+  }
 }
 
 std::optional<RetryList::Due> RetryList::TakeDue(Instant now, Rng& rng) {

@@ -7,6 +7,7 @@
 #define SOTTO_GOSSIP_RETRY_LIST_H_
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -31,6 +32,8 @@ class RetryList {
   // `to` is the Alive to dial. Known names keep their back-off.
   void Add(Instant now, std::string_view name, StatementRef to, Rng& rng);
   void Remove(std::string_view name);
+  // Those whose Alive to dial is one of `which`.
+  void RemoveIf(const std::function<bool(const StatementRef&)>& which);
   bool Contains(std::string_view name) const { return entries_.contains(name); }
   size_t size() const { return entries_.size(); }
 

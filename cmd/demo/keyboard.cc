@@ -41,7 +41,7 @@ char RawTerminal::Key(std::chrono::milliseconds limit) {
 void Keyboard::Help() {
   say_.Plain("");
   say_.Plain("[p] partition 2|3   [k] kill one     [f] freeze one   [h] heal and thaw");
-  say_.Plain("[l] one leaves      [r] restart all  [m] members      [x] strangers knock");
+  say_.Plain("[l] one leaves      [r] restart      [m] members      [x] strangers knock");
   say_.Plain("[t] the whole story [q] stop and clean up");
   say_.Plain(absl::StrCat("In another terminal: sotto --target unix:", lab_.File(0, "admin.sock"),
                           " members"));
