@@ -41,8 +41,7 @@ absl::Status Invalid(std::string_view code, std::string_view message) {
 
 }  // namespace
 
-// ---- making
-// -----------------------------------------------------------------------------------------
+// ---- making -------------------------------------------------------------------------------------
 
 NodeCore::NodeCore(NodeOptions options, asio::io_context& io)
     : options_(std::move(options)),
@@ -194,8 +193,7 @@ Instant NodeCore::Now() const { return Instant::FromNanos(ClockNs(CLOCK_MONOTONI
 
 int64_t NodeCore::UnixSeconds() const { return ClockNs(CLOCK_REALTIME) / 1'000'000'000; }
 
-// ---- time
-// -------------------------------------------------------------------------------------------
+// ---- time ---------------------------------------------------------------------------------------
 
 void NodeCore::ArmTimer() {
   const Instant deadline = protocol_->NextDeadline();
@@ -293,8 +291,7 @@ void NodeCore::Reboot(std::string_view why) {
   Pump();
 }
 
-// ---- views, logs, watchers
-// --------------------------------------------------------------------------
+// ---- views, logs, watchers ----------------------------------------------------------------------
 
 std::shared_ptr<const NodeView> NodeCore::View() const {
   const std::lock_guard lock(view_mutex_);

@@ -28,8 +28,7 @@ constexpr std::chrono::seconds kResolveTimeout{3};
 
 }  // namespace
 
-// ---- actions
-// ----------------------------------------------------------------------------------------
+// ---- actions ------------------------------------------------------------------------------------
 
 void NodeCore::Pump() {
   if (stopped_) return;
@@ -156,7 +155,10 @@ awaitable<void> NodeCore::DriveSync(StartSync action) {
     } else {
       result.status = resolved.status();
       dial = false;
-      Log(LogLevel::kWarn, "contact_failed", {{"error", Describe(result.status)}});
+      Log(LogLevel::kWarn, "contact_failed",
+          {{"peer", contacts_[contact->index]},
+           {"code", ErrorCode(result.status)},
+           {"error", std::string(result.status.message())}});
     }
   } else {
     target = TargetOf(*std::get<StatementRef>(action.target));

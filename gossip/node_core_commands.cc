@@ -24,8 +24,7 @@ absl::Status Invalid(std::string_view code, std::string_view message) {
 
 }  // namespace
 
-// ---- commands
-// ---------------------------------------------------------------------------------------
+// ---- commands -----------------------------------------------------------------------------------
 
 void NodeCore::Join(const std::vector<std::string>& contacts, std::chrono::milliseconds timeout,
                     std::function<void(absl::StatusOr<int>)> done) {

@@ -34,8 +34,7 @@ std::span<const uint8_t> AsBytes(std::string_view text) {
 
 }  // namespace
 
-// ---- datagrams in
-// -----------------------------------------------------------------------------------
+// ---- datagrams in -------------------------------------------------------------------------------
 
 void NodeCore::HandleDatagram(const Endpoint& from, std::span<const uint8_t> datagram) {
   if (stopped_) return;

@@ -38,8 +38,7 @@ Protocol::Impl::Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t
   for (uint32_t i = 0; i < contacts; ++i) contacts_[i];
 }
 
-// ---- inputs
-// -----------------------------------------------------------------------------------------
+// ---- inputs -------------------------------------------------------------------------------------
 
 void Protocol::Impl::Enter(Instant now) {
   SOTTO_CHECK(now >= now_);
@@ -187,8 +186,7 @@ void Protocol::Impl::HandleUntrusted(Instant now, std::span<const Hash256> certi
   ArmRetry();
 }
 
-// ---- outputs and views
-// ------------------------------------------------------------------------------
+// ---- outputs and views --------------------------------------------------------------------------
 
 std::vector<Action> Protocol::Impl::TakeActions() { return std::exchange(actions_, {}); }
 
@@ -264,8 +262,7 @@ int Protocol::Impl::TransmitLimit() const {
   return options_.retransmit_mult * DecimalDigits(LivingCount());
 }
 
-// ---- the public face
-// --------------------------------------------------------------------------------
+// ---- the public face ----------------------------------------------------------------------------
 
 Protocol::Protocol(const ProtocolOptions& options, SelfIdentity self, uint32_t contacts,
                    uint64_t seed, Instant now)

@@ -14,8 +14,7 @@ constexpr size_t kEntriesPerTick = 4'096;
 
 }  // namespace
 
-// ---- the queue and its tick
-// -------------------------------------------------------------------------
+// ---- the queue and its tick ---------------------------------------------------------------------
 
 bool Protocol::Impl::FitsPacket(const Statement& statement) const {
   return kPacketOverheadBytes + WireSizeMax(statement) <= options_.packet_bytes_max;
@@ -110,8 +109,7 @@ std::vector<MemberEntry*> Protocol::Impl::PickLiving(size_t count, const MemberE
   return pool;
 }
 
-// ---- packets
-// ----------------------------------------------------------------------------------------
+// ---- packets ------------------------------------------------------------------------------------
 
 // Messages go out at once; an accusation of the receiver and as many broadcasts as fit ride along.
 void Protocol::Impl::SendMessages(MemberEntry& member, std::vector<Message> messages) {
@@ -156,8 +154,7 @@ void Protocol::Impl::SendToStale(const StatementRef& to, MemberEntry& member) {
   actions_.push_back(SendPacket{to, {{}, {owner}}, true});
 }
 
-// ---- the accused
-// ------------------------------------------------------------------------------------
+// ---- the accused --------------------------------------------------------------------------------
 
 StatementRef Protocol::Impl::AccusationAbout(const MemberEntry& member) const {
   if (member.row.accusations().empty()) return nullptr;

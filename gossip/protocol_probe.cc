@@ -20,8 +20,7 @@ constexpr Duration kKeyTroubleRepeat = Duration::Seconds(60);
 
 }  // namespace
 
-// ---- our own probes
-// ---------------------------------------------------------------------------------
+// ---- our own probes -----------------------------------------------------------------------------
 
 void Protocol::Impl::OnProbeTick() {
   Arm(TimerKind::kProbeTick, now_ + ProbeRound());
@@ -93,8 +92,7 @@ bool Protocol::Impl::MayAccuse() const {
   return IsActive() && !standing_.leaving && !standing_.isolated && !HasKeyTrouble();
 }
 
-// ---- messages
-// ---------------------------------------------------------------------------------------
+// ---- messages -----------------------------------------------------------------------------------
 
 void Protocol::Impl::HandleMessage(MemberEntry& from, const Message& message, PacketBudget& budget,
                                    std::vector<Message>& replies) {
@@ -171,8 +169,7 @@ void Protocol::Impl::HandleStreamAck(Instant now, uint64_t nonce) {
   if (probes_.contains(nonce)) FinishProbe(nonce);
 }
 
-// ---- pings for others
-// -------------------------------------------------------------------------------
+// ---- pings for others ---------------------------------------------------------------------------
 
 void Protocol::Impl::OnIndirectPing(MemberEntry& from, const IndirectPing& ask) {
   MemberEntry* target = FindMember(ask.target);
@@ -202,8 +199,7 @@ void Protocol::Impl::OnRelayNack(uint64_t nonce) {
   if (MemberEntry* prober = ByNumber(relay.prober)) SendMessages(*prober, {Nack{relay.nonce}});
 }
 
-// ---- our own health
-// ---------------------------------------------------------------------------------
+// ---- our own health -----------------------------------------------------------------------------
 
 void Protocol::Impl::RaiseHealth(int by) {
   standing_.health_score = std::min(standing_.health_score + by, options_.health_score_max);
@@ -239,8 +235,7 @@ void Protocol::Impl::HoldSuspicions() {
   }
 }
 
-// ---- isolation
-// --------------------------------------------------------------------------------------
+// ---- isolation ----------------------------------------------------------------------------------
 
 void Protocol::Impl::Heard() {
   last_heard_ = now_;

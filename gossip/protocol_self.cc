@@ -19,8 +19,7 @@ bool ShareAddress(const std::vector<Endpoint>& a, const std::vector<Endpoint>& b
 
 }  // namespace
 
-// ---- start
-// ------------------------------------------------------------------------------------------
+// ---- start --------------------------------------------------------------------------------------
 
 void Protocol::Impl::Start(Instant now) {
   Enter(now);
@@ -85,8 +84,7 @@ void Protocol::Impl::OnTwinAnswered(SyncOutcome outcome, const Source* peer) {
   TryAnnounce();
 }
 
-// ---- incarnation
-// ------------------------------------------------------------------------------------
+// ---- incarnation --------------------------------------------------------------------------------
 
 void Protocol::Impl::SignAlive(BroadcastClass broadcast_class) {
   sign_class_ = sign_pending_ ? std::min(sign_class_, broadcast_class) : broadcast_class;
@@ -153,8 +151,7 @@ StatementRef Protocol::Impl::OwnStatement() const {
   return own_leave_ ? nullptr : own_alive_;
 }
 
-// ---- what others hold of us
-// -------------------------------------------------------------------------
+// ---- what others hold of us ---------------------------------------------------------------------
 
 bool Protocol::Impl::LearnAboutSelf(const StatementRef& statement, const MemberEntry* source) {
   const bool changed = own_->row.Merge(statement) != MergeResult::kUnchanged;
@@ -240,8 +237,7 @@ void Protocol::Impl::Refute() {
   Emit(EventKind::kAccused, *own_, by);
 }
 
-// ---- signed
-// -----------------------------------------------------------------------------------------
+// ---- signed -------------------------------------------------------------------------------------
 
 void Protocol::Impl::HandleSigned(Instant now, const StatementRef& statement) {
   Enter(now);
@@ -305,8 +301,7 @@ void Protocol::Impl::TellAccusers() {
   }
 }
 
-// ---- commands about ourselves
-// -----------------------------------------------------------------------
+// ---- commands about ourselves -------------------------------------------------------------------
 
 void Protocol::Impl::SetTags(Instant now, std::vector<Tag> tags) {
   Enter(now);

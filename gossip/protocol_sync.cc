@@ -24,8 +24,7 @@ bool Succeeded(SyncOutcome outcome) {
 
 }  // namespace
 
-// ---- tables
-// -----------------------------------------------------------------------------------------
+// ---- tables -------------------------------------------------------------------------------------
 
 SyncTable Protocol::Impl::MakeSyncTable() const {
   SyncTable table;
@@ -94,8 +93,7 @@ std::vector<StatementRef> Protocol::Impl::TombstonesFor(const SyncTable& other) 
   return result;
 }
 
-// ---- syncs
-// ------------------------------------------------------------------------------------------
+// ---- syncs --------------------------------------------------------------------------------------
 
 void Protocol::Impl::BeginSync(Sync sync, SyncTarget target) {
   ++counters_.syncs_started;
@@ -139,8 +137,7 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
   }
 }
 
-// ---- contacts
-// ---------------------------------------------------------------------------------------
+// ---- contacts -----------------------------------------------------------------------------------
 
 void Protocol::Impl::AddContact(Instant now, ContactId contact) {
   Enter(now);
@@ -198,8 +195,7 @@ void Protocol::Impl::ScheduleContactOf(const MemberEntry& member) {
   }
 }
 
-// ---- the dead and the lost
-// --------------------------------------------------------------------------
+// ---- the dead and the lost ----------------------------------------------------------------------
 
 void Protocol::Impl::ArmRetry() {
   if (retries_.size() == 0 || retries_in_flight_ >= kRetriesInFlightMax) {
@@ -229,8 +225,7 @@ void Protocol::Impl::ExpectReturns() {
   ArmRetry();
 }
 
-// ---- routine and second join
-// ------------------------------------------------------------------------
+// ---- routine and second join --------------------------------------------------------------------
 
 void Protocol::Impl::OnRoutineTimer() {
   const Duration interval = options_.sync_interval;
@@ -246,8 +241,7 @@ void Protocol::Impl::OnJoinAgain() {
   BeginSync({.reason = SyncReason::kJoinAgain, .member = std::string(member->name)}, member->alive);
 }
 
-// ---- hash syncs
-// -------------------------------------------------------------------------------------
+// ---- hash syncs ---------------------------------------------------------------------------------
 
 void Protocol::Impl::NoteView(MemberEntry& from, uint64_t hash) {
   from.view = hash;

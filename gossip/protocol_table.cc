@@ -34,8 +34,7 @@ bool IsAtLeast(StatementKind held, StatementKind wanted) {
 
 }  // namespace
 
-// ---- rows
-// -------------------------------------------------------------------------------------------
+// ---- rows ---------------------------------------------------------------------------------------
 
 MemberEntry* Protocol::Impl::FindMember(std::string_view name) {
   const auto it = members_.find(name);
@@ -125,8 +124,7 @@ bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* sou
   return result != MergeResult::kUnchanged;
 }
 
-// ---- the owner's statements
-// -------------------------------------------------------------------------
+// ---- the owner's statements ---------------------------------------------------------------------
 
 void Protocol::Impl::OnOwnerChanged(MemberEntry& member, const StatementRef& previous, bool quiet) {
   unlisted_.erase(member.number);
@@ -207,8 +205,7 @@ void Protocol::Impl::OnOwnerLeft(MemberEntry& member, bool quiet) {
   if (!quiet) Broadcast(BroadcastClass::kDeath, member.row.owner());
 }
 
-// ---- accusations
-// ------------------------------------------------------------------------------------
+// ---- accusations --------------------------------------------------------------------------------
 
 void Protocol::Impl::OnEffective(MemberEntry& member, const StatementRef& accusation,
                                  const MemberEntry* source, bool tell_on) {
@@ -375,8 +372,7 @@ bool Protocol::Impl::Forget(Instant now, std::string_view name) {
   return true;
 }
 
-// ---- states
-// -----------------------------------------------------------------------------------------
+// ---- states -------------------------------------------------------------------------------------
 
 void Protocol::Impl::SetState(MemberEntry& member, MemberState state) {
   const bool counted = member.listed && member.state == MemberState::kDead && !member.hidden;

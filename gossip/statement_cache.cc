@@ -35,8 +35,7 @@ size_t StatementCache::HashOf::operator()(const Hash256& hash) const {
 StatementCache::StatementCache(TrustStoreRef trust, StatementCacheOptions options)
     : trust_(std::move(trust)), options_(options) {}
 
-// ---- statements
-// -------------------------------------------------------------------------------------
+// ---- statements ---------------------------------------------------------------------------------
 
 StatementResult StatementCache::Resolve(std::string_view bytes, int64_t now_unix_s) {
   if (const auto known = statements_.find(Sha256(bytes)); known != statements_.end()) {
@@ -98,8 +97,7 @@ void StatementCache::EraseStatementsOf(const Hash256& certificate) {
   });
 }
 
-// ---- what waits for a certificate
-// -------------------------------------------------------------------
+// ---- what waits for a certificate ---------------------------------------------------------------
 
 void StatementCache::Wait(UnverifiedStatement parsed) {
   const Hash256 hash = parsed.statement.hash;
@@ -149,8 +147,7 @@ std::vector<UnverifiedStatement> StatementCache::TakePendingFor(const Hash256& c
   return taken;
 }
 
-// ---- certificates
-// -----------------------------------------------------------------------------------
+// ---- certificates -------------------------------------------------------------------------------
 
 absl::Status StatementCache::Judge(CertificateEntry& entry, int64_t now_unix_s) const {
   absl::StatusOr<CertificateIdentity> identity = trust_->Verify(

@@ -486,8 +486,7 @@ awaitable<void> Finish(std::shared_ptr<Conversation> talk) {
 
 }  // namespace
 
-// ---- admission
-// --------------------------------------------------------------------------------------
+// ---- admission ----------------------------------------------------------------------------------
 
 StreamAdmission::Place::Place(size_t* total, std::map<std::string, size_t>* by_key, std::string key)
     : total_(total), by_key_(by_key), key_(std::move(key)) {
@@ -534,8 +533,7 @@ StreamAdmission::Place StreamAdmission::AdmitSync() {
   return Place(&syncs_, nullptr, std::string());
 }
 
-// ---- the client's side
-// ------------------------------------------------------------------------------
+// ---- the client's side --------------------------------------------------------------------------
 
 awaitable<SyncResult> RunSync(std::shared_ptr<SyncHost> host, asio::any_io_executor executor,
                               StreamTarget target, SyncReason reason) {
@@ -601,8 +599,7 @@ awaitable<void> RunCertificateFetch(std::shared_ptr<SyncHost> host, asio::any_io
   co_await Finish(talk);
 }
 
-// ---- the server's side
-// ------------------------------------------------------------------------------
+// ---- the server's side --------------------------------------------------------------------------
 
 namespace {
 
@@ -672,8 +669,8 @@ awaitable<void> ServeStream(std::shared_ptr<SyncHost> host, tcp::socket socket,
   absl::Status status = co_await talk->Open();
   if (!status.ok()) {
     channel->Close();
-    // A port scan or a peer that went away is no refusal.
-    if (IsRefusal(status) || ErrorCode(status).rfind("TLS_", 0) == 0) {
+    // A peer that went away is no refusal.
+    if (IsRefusal(status) || ErrorCode(status).rfind("TLS_REFUSED", 0) == 0) {
       host->Refuse(status, talk->peer().name.empty() ? remote : talk->peer().name);
     }
     host->Log(

@@ -96,8 +96,7 @@ absl::Status TooLong(std::string_view what) {
   return CodedError(absl::StatusCode::kResourceExhausted, "MESSAGE_TOO_LONG", what);
 }
 
-// ---- datagrams
-// --------------------------------------------------------------------------------------
+// ---- datagrams ----------------------------------------------------------------------------------
 
 struct MessageEncoder {
   wire::Message* out;
@@ -213,8 +212,7 @@ DropReason DecodeHello(std::span<const uint8_t> bytes, WireHello* hello) {
   return DropReason::kNone;
 }
 
-// ---- the preamble
-// -----------------------------------------------------------------------------------
+// ---- the preamble -------------------------------------------------------------------------------
 
 std::string EncodePreamble(const Preamble& preamble) {
   SOTTO_CHECK(preamble.keys.size() <= kPreambleKeysMax);
@@ -287,8 +285,7 @@ absl::StatusOr<BootId> CheckPreamble(const Preamble& preamble, std::string_view 
   return MakeBootId(preamble.cluster, preamble.name, preamble.boot_nonce);
 }
 
-// ---- messages of a stream
-// ---------------------------------------------------------------------------
+// ---- messages of a stream -----------------------------------------------------------------------
 
 namespace {
 

@@ -50,8 +50,7 @@ inline constexpr size_t kSyncStatementsMax = 65'536;  // for each message, and f
 inline constexpr size_t kSyncDeadNamesMax = 65'536;
 inline constexpr size_t kStreamCertificatesMax = 1'024;  // asked for, or sent, in one message
 
-// ---- datagrams
-// --------------------------------------------------------------------------------------
+// ---- datagrams ----------------------------------------------------------------------------------
 
 // What a datagram held: statements are still bytes, for StatementCache to resolve.
 struct WirePacket {
@@ -80,8 +79,7 @@ struct WireHello {
 std::string EncodeHello(std::string_view alive, std::string_view certificate_der, size_t budget);
 DropReason DecodeHello(std::span<const uint8_t> bytes, WireHello* hello);
 
-// ---- the preamble
-// -----------------------------------------------------------------------------------
+// ---- the preamble -------------------------------------------------------------------------------
 
 // The first thing either end says inside TLS, before any sealed frame (K1).
 struct Preamble {
@@ -105,8 +103,7 @@ absl::StatusOr<Preamble> DecodePreamble(std::string_view bytes);
 absl::StatusOr<BootId> CheckPreamble(const Preamble& preamble, std::string_view cluster,
                                      std::string_view certificate_name);
 
-// ---- messages of a stream
-// ---------------------------------------------------------------------------
+// ---- messages of a stream -----------------------------------------------------------------------
 
 // "This is my table's hash; let us compare." `announce`: the sender's own Alive is among its rows.
 struct SyncRequest {

@@ -48,8 +48,7 @@ void Write(const std::string& path, const std::string& text) {
   ASSERT_EQ(chmod(path.c_str(), 0644), 0);
 }
 
-// ---- what comes out
-// ---------------------------------------------------------------------------------------
+// ---- what comes out -----------------------------------------------------------------------------
 
 TEST(LoadConfig, TakesEverySection) {
   const ConfigResult result = LoadConfigText(R"(
@@ -178,8 +177,7 @@ TEST(LoadConfig, NeedsTheFileThatIsNamed) {
               testing::Contains("FILE_WRITABLE"));
 }
 
-// ---- what is refused
-// ------------------------------------------------------------------------------------------
+// ---- what is refused ----------------------------------------------------------------------------
 
 TEST(LoadConfig, TellsEveryErrorAtOnceWithItsPlace) {
   const ConfigResult result = LoadConfigText(
@@ -384,8 +382,7 @@ TEST(LoadConfig, PutsNoForeignBytesOnTheTerminal) {
   EXPECT_EQ(result.findings[0].message.find('\x1b'), std::string::npos);
 }
 
-// ---- the pieces
-// -------------------------------------------------------------------------------------------------
+// ---- the pieces ---------------------------------------------------------------------------------
 
 TEST(ConfigDiff, TellsWhatNeedsARestart) {
   const auto changes = ConfigDiff(Load("[admin]\ngroup = 'a'\n"),

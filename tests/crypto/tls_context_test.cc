@@ -549,8 +549,7 @@ TEST_F(TlsFailureTest, UnpreparedTrustsNobody) {
   EXPECT_FALSE(client.first_read.ok() && client.handshake.ok());
 }
 
-// ---- making a context, as at start and at reload
-// -------------------------------------------------
+// ---- making a context, as at start and at reload ------------------------------------------------
 
 TEST_F(TlsContextTest, CreateRefusesWhatOthersWould) {
   const auto create = [this](const PemPair& pair, TrustStoreRef trust, int64_t now = kNow) {

@@ -1,5 +1,6 @@
 // Probing, relays and Lifeguard's local health ([n]: memberlist's list of behaviours).
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/gossip/core_driver.h"
@@ -160,10 +161,15 @@ TEST(Relay, SaysAtFourFifthsOfTheTimeoutThatItHeardNothing) {
 TEST(Relay, UnknownTargetsAndItselfAreRefusedAndTheTableIsBounded) {
   CoreDriver d;
   d.Meet({"a", "b"});
+  std::vector<std::string> crowd;
+  for (int i = 0; i < 40; ++i) crowd.push_back("n" + std::to_string(i));
+  d.Meet(crowd);
   d.Forget();
   d.Receive("b", {{IndirectPing{1, "nobody"}, IndirectPing{2, "me"}}, {}});
   EXPECT_TRUE(d.sent.empty());
-  for (uint64_t i = 0; i < 3'000; ++i) d.Receive("b", {{IndirectPing{i, "a"}}, {}});
+  for (const auto& name : crowd) {
+    for (uint64_t i = 0; i < 40; ++i) d.Receive(name, {{IndirectPing{i, "a"}}, {}});
+  }
   EXPECT_EQ(d.SentMessages<Ping>("a"), 1'024u);
 }
 

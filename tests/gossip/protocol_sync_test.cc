@@ -242,6 +242,19 @@ TEST(Contacts, CanBeAddedWhileRunning) {
   d.core.AddContact(d.now, ContactId{3});
   d.Settle();
   EXPECT_EQ(d.syncs.size(), 1u);
+  // Added again, it is dialled at once, in the middle of its back-off.
+  d.FinishSync(SyncReason::kJoin, SyncOutcome::kUnreachable);
+  d.core.AddContact(d.now, ContactId{3});
+  d.Settle();
+  EXPECT_EQ(d.syncs.size(), 2u);
+  // But not while its member is alive here.
+  d.Meet("a");
+  d.Answer("a");
+  const Source peer = SourceOf("a");
+  d.FinishSync(SyncReason::kJoin, SyncOutcome::kMerged, &peer);
+  d.core.AddContact(d.now, ContactId{3});
+  d.Settle();
+  EXPECT_EQ(d.syncs.size(), 2u);
 }
 
 TEST(Retry, AtMostThreeAtOnceAndAllAgainWhenOneIsBack) {  // M8

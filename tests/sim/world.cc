@@ -39,8 +39,7 @@ World::World(const WorldOptions& options)
 
 World::~World() = default;
 
-// ---- time
-// -----------------------------------------------------------------------------------------
+// ---- time ---------------------------------------------------------------------------------------
 
 void World::After(Duration delay, std::function<void()> action) {
   queue_.push(Later{now_ + delay, sequence_++, std::move(action)});
@@ -70,8 +69,7 @@ bool World::RunUntil(const std::function<bool()>& done, Duration limit) {
 
 Instant World::Local(const Node& node) const { return now_ + node.clock_offset; }
 
-// ---- processes
-// ------------------------------------------------------------------------------------
+// ---- processes ----------------------------------------------------------------------------------
 
 void World::Start(uint32_t node) {
   std::vector<uint32_t> contacts;
@@ -203,8 +201,7 @@ std::optional<MemberState> World::StateAt(uint32_t observer, const std::string& 
   return info->state;
 }
 
-// ---- driving one process
-// --------------------------------------------------------------------------
+// ---- driving one process ------------------------------------------------------------------------
 
 void World::Input(Node& node, const char* what,
                   const std::function<void(Protocol&, Instant)>& input) {
@@ -378,8 +375,7 @@ void World::Tell(Node& node, const Event& event) {
   if (watcher_) watcher_(node.index, event);
 }
 
-// ---- the record
-// -----------------------------------------------------------------------------------
+// ---- the record ---------------------------------------------------------------------------------
 
 void World::Note(Node& node, const char* what, uint32_t peer, std::shared_ptr<const Packet> packet,
                  std::string text) {

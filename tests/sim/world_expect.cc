@@ -41,8 +41,7 @@ void World::CountDeath(Node& node, const Event& event) {
   }
 }
 
-// ---- what should be
-// -------------------------------------------------------------------------------
+// ---- what should be -----------------------------------------------------------------------------
 
 World::Node* World::RunningByName(const std::string& name) {
   Node* found = nullptr;
@@ -148,8 +147,7 @@ Duration World::HealBound() const {
          8 * CeilLog2(size() + 1) * o.gossip_interval;
 }
 
-// ---- results
-// --------------------------------------------------------------------------------------
+// ---- results ------------------------------------------------------------------------------------
 
 std::string World::Report() const {
   if (!failure_) return "";

@@ -56,8 +56,7 @@ class ClusterKeyTest : public testing::Test {
   std::unique_ptr<SystemsTable> table_;
 };
 
-// ---- the table of plain keys: each value gives exactly this
-// --------------------------------------------
+// ---- the table of plain keys: each value gives exactly this -------------------------------------
 
 struct BadValue {
   const char* name;
@@ -186,8 +185,7 @@ TEST_F(ClusterKeyTest, TheLongestClusterNameFitsARow) {
   EXPECT_LE(ClusterKeyRowOf(std::string(40, 'c')).size(), SystemsTable::kNameBytesMax);
 }
 
-// ---- a missing row
-// ---------------------------------------------------------------------------------------
+// ---- a missing row ------------------------------------------------------------------------------
 
 TEST_F(ClusterKeyTest, AMissingRowIsToldWithTheLineThatHelps) {
   const auto key = LoadOrCreateClusterKey(*table_, kCluster, {});
@@ -263,8 +261,7 @@ TEST(ClusterKeyRace, ManyProcessesEndWithOneKey) {
   }
 }
 
-// ---- import
-// ------------------------------------------------------------------------------------------------
+// ---- import -------------------------------------------------------------------------------------
 
 TEST_F(ClusterKeyTest, ImportsOnceAndReplacesOnlyWhenTold) {
   const ClusterKeyRef first = *ParseClusterKey(kGood32, kCluster, {});

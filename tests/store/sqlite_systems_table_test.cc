@@ -322,8 +322,7 @@ TEST(SqliteSystemsTable, KeepsItsLocksWhileOthersOpenTheFile) {
   raw.Run("ROLLBACK");
 }
 
-// ---- faults: the k-th call to the disk fails; the row is there whole, or not at all
-// --------------------
+// ---- faults: the k-th call to the disk fails; the row is there whole, or not at all -------------
 
 struct Fault {
   const char* name;
