@@ -375,7 +375,8 @@ class Protocol::Impl {
   std::deque<std::pair<uint64_t, uint64_t>> fruitless_;  // pairs of hashes
   Instant differ_since_ = Instant::Never();
   Instant hash_sync_after_;
-  int hash_sync_attempts_ = 0;
+  int hash_sync_attempts_ = 0;  // that changed nothing
+  int hash_sync_failures_ = 0;  // that did not come about
   bool hash_sync_in_flight_ = false;
 };
 

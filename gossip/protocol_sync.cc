@@ -283,14 +283,19 @@ void Protocol::Impl::OnHashSyncFinished(const Sync& sync, SyncOutcome outcome) {
   hash_sync_in_flight_ = false;
   views_.clear();  // older than what was just exchanged
   differ_since_ = Instant::Never();
-  if (Succeeded(outcome) && (sync.learned || set_hash().low != sync.own_hash)) {
+  if (!Succeeded(outcome)) {
+    // Busy, or out of reach: nothing is known about the tables yet.
+    hash_sync_after_ = now_ + JitteredBackOff(options_.retry_min, options_.retry_max,
+                                              hash_sync_failures_++, sync_rng_);
+    return;
+  }
+  hash_sync_failures_ = 0;
+  if (sync.learned || set_hash().low != sync.own_hash) {
     hash_sync_attempts_ = 0;
     return;
   }
-  if (Succeeded(outcome)) {
-    fruitless_.emplace_back(sync.own_hash, sync.their_hash);
-    if (fruitless_.size() > kFruitlessMax) fruitless_.pop_front();
-  }
+  fruitless_.emplace_back(sync.own_hash, sync.their_hash);
+  if (fruitless_.size() > kFruitlessMax) fruitless_.pop_front();
   const Duration first = std::max(options_.sync_settle, options_.probe_interval);
   hash_sync_after_ = now_ + JitteredBackOff(first, std::max(first, options_.sync_interval),
                                             hash_sync_attempts_++, sync_rng_);

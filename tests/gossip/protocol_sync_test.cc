@@ -154,6 +154,20 @@ TEST(HashSync, APairThatChangedNothingIsNotTriedAgain) {
   EXPECT_EQ(d.Syncs(SyncReason::kHash).size(), 2u);
 }
 
+TEST(HashSync, OneThatFoundNobodyIsTriedAgainWithinRetryMax) {
+  CoreDriver d;
+  d.Meet({"a", "b", "c", "d"});
+  HashedPeers peers(d, 4711);
+  peers.RunFor(Duration::Seconds(10));
+  for (size_t tried = 1; tried <= 8; ++tried) {
+    ASSERT_EQ(d.Syncs(SyncReason::kHash).size(), tried);
+    d.FinishSync(SyncReason::kHash,
+                 tried % 2 == 0 ? SyncOutcome::kBusy : SyncOutcome::kUnreachable);
+    // The back-off, and four acks to see the difference anew.
+    peers.RunFor(d.options.retry_max + Duration::Seconds(6));
+  }
+}
+
 TEST(HashSync, OneThatChangedSomethingMayBeFollowedAtOnce) {
   CoreDriver d;
   d.Meet({"a", "b", "c", "d"});
