@@ -1,11 +1,15 @@
 #include "cmd/config/check_config.h"
 
 #include <grp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <memory>
 #include <utility>
@@ -15,6 +19,7 @@
 #include "crypto/certificate.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/endpoint_text.h"
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
 #include "store/open_store.h"
@@ -42,6 +47,7 @@ class Checker {
 
   std::vector<ConfigFinding> Run() {
     CheckTls();
+    CheckBind();
     CheckAdvertise();
     CheckContacts();
     CheckStateDir();
@@ -143,17 +149,21 @@ class Checker {
   void CheckAdvertise() {
     const bool is_given = !config_.gossip.advertise.empty();
     const std::string_view key = is_given ? "gossip.advertise" : "gossip.bind";
-    const std::string fix = "advertise = \"<an address of this machine>:7950\"";
+    const std::string fix =
+        is_given ? "advertise = \"<an address of this machine that the others reach>\""
+                 : "bind = \"<an address of this machine that the others reach>\"";
     for (const std::string& text : is_given ? config_.gossip.advertise : config_.gossip.bind) {
       const absl::StatusOr<ConfigAddress> address = ParseConfigAddress(text, kDefaultPort);
       if (!address.ok()) continue;
       if (IsWildcardHost(address->host)) {
-        Add(is_given ? FindingLevel::kError : FindingLevel::kWarning, key, "ADDRESS_WILDCARD",
+        Add(FindingLevel::kError, key, "ADDRESS_WILDCARD",
             absl::StrCat(text, " is every address of this machine, and others can't send to that",
                          is_given ? "" : "; set gossip.advertise"),
             fix);
       } else if (IsUnroutableHost(address->host)) {
-        Add(FindingLevel::kWarning, key, "ADDRESS_UNROUTABLE",
+        const absl::StatusOr<Endpoint> endpoint = ToEndpoint(*address);
+        const bool refused = endpoint.ok() && IsUnroutable(*endpoint);
+        Add(refused ? FindingLevel::kError : FindingLevel::kWarning, key, "ADDRESS_UNROUTABLE",
             absl::StrCat(text, " is an address that no other machine can send to"), fix);
       } else if (IsLoopbackHost(address->host)) {
         Add(HasOutsideContact() ? FindingLevel::kWarning : FindingLevel::kNote, key,
@@ -161,6 +171,56 @@ class Checker {
             absl::StrCat(text, " is loopback: only nodes on this machine can reach it"), fix);
       }
     }
+  }
+
+  static absl::StatusOr<Endpoint> ToEndpoint(const ConfigAddress& address) {
+    const bool is_v6 = address.host.find(':') != std::string::npos;
+    return ParseEndpoint(absl::StrCat(is_v6 ? "[" : "", address.host, is_v6 ? "]" : "", ":",
+                                      static_cast<int>(address.port)));
+  }
+
+  // Whether the addresses are this machine's, and this user may have the ports. A port in use is no
+  // finding: the daemon itself may be running.
+  void CheckBind() {
+    for (const std::string& text : config_.gossip.bind) {
+      const absl::StatusOr<ConfigAddress> address = ParseConfigAddress(text, kDefaultPort);
+      if (!address.ok()) continue;
+      const absl::StatusOr<Endpoint> endpoint = ToEndpoint(*address);
+      if (!endpoint.ok()) continue;
+      const int error = TryBind(*endpoint);
+      if (error == EADDRNOTAVAIL) {
+        Add(FindingLevel::kError, "gossip.bind", "ADDRESS_NOT_LOCAL",
+            absl::StrCat(text, " is not an address of this machine"), "ip -brief address");
+      } else if (error == EACCES) {
+        Add(FindingLevel::kError, "gossip.bind", "ADDRESS_NOT_PERMITTED",
+            absl::StrCat(text, ": this user may not bind that port"), "choose a port from 1024 up");
+      }
+    }
+  }
+
+  // The error of binding a UDP socket there for a moment; 0 if it went well.
+  static int TryBind(const Endpoint& endpoint) {
+    const bool v4 = IsV4(endpoint);
+    const int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return 0;
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+    if (v4) {
+      auto* to = reinterpret_cast<sockaddr_in*>(&storage);
+      to->sin_family = AF_INET;
+      to->sin_port = htons(endpoint.port);
+      std::memcpy(&to->sin_addr, endpoint.ip.data() + 12, 4);
+      size = sizeof(sockaddr_in);
+    } else {
+      auto* to = reinterpret_cast<sockaddr_in6*>(&storage);
+      to->sin6_family = AF_INET6;
+      to->sin6_port = htons(endpoint.port);
+      std::memcpy(&to->sin6_addr, endpoint.ip.data(), 16);
+      size = sizeof(sockaddr_in6);
+    }
+    const int error = bind(fd, reinterpret_cast<const sockaddr*>(&storage), size) == 0 ? 0 : errno;
+    close(fd);
+    return error;
   }
 
   static bool IsIpv6(const ConfigAddress& address) {

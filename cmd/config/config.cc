@@ -76,6 +76,7 @@ class Loader {
  public:
   void Apply(Settings layer) {
     for (ConfigFinding& finding : layer.findings) {
+      is_unread_ = is_unread_ || finding.code == "CONFIG_SYNTAX";
       result_.findings.push_back(std::move(finding));
     }
     for (Setting& setting : layer.settings) {
@@ -86,6 +87,7 @@ class Loader {
   void ApplyFile(const std::string& path) {
     const absl::StatusOr<std::string> text = ReadPlainFile(path, kConfigBytesMax);
     if (!text.ok()) {
+      is_unread_ = true;
       result_.findings.push_back({FindingLevel::kError, ErrorCode(text.status()), path,
                                   std::string(text.status().message()),
                                   ErrorCode(text.status()) == "FILE_MISSING"
@@ -100,6 +102,15 @@ class Loader {
   ConfigResult Finish() {
     SetAll();
     WorkOutDefaults();
+    // What a file that was not read would have set is unknown: to complain about it hides the one
+    // thing that is wrong.
+    if (!is_unread_) CheckAll();
+    Show();
+    return std::move(result_);
+  }
+
+ private:
+  void CheckAll() {
     CheckNames();
     CheckAddresses();
     CheckRequired();
@@ -107,11 +118,8 @@ class Loader {
     CheckTimers();
     CheckStore();
     CheckSocket();
-    Show();
-    return std::move(result_);
   }
 
- private:
   Config& config() { return result_.config; }
 
   bool IsSet(std::string_view key) const { return chosen_.contains(FindKey(key)); }
@@ -300,6 +308,7 @@ class Loader {
 
   ConfigResult result_;
   std::map<const KeySpec*, Setting> chosen_;
+  bool is_unread_ = false;  // a file is missing, unreadable, or no TOML
 };
 
 }  // namespace

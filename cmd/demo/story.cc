@@ -6,6 +6,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <optional>
 #include <ostream>
 #include <set>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "cmd/sotto/complaint.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
 #include "store/cluster_key.h"
@@ -124,11 +126,21 @@ absl::Status Story::Begin() {
     SOTTO_RETURN_IF_ERROR(lab_.AddNode(spec).status());
     SOTTO_RETURN_IF_ERROR(lab_.Start(node));
   }
-  if (!lab_.WaitAgree(Running(), {0, 1, 2, 3, 4}, kStartLimit) || Running().size() != kNodes) {
+  const std::vector<int> all = {0, 1, 2, 3, 4};
+  // A daemon that has ended will not come: nobody waits for it.
+  lab_.WaitUntil(kStartLimit,
+                 [&] { return Running().size() != kNodes || lab_.AllAgree(all, all); });
+  if (Running().size() != kNodes || !lab_.AllAgree(all, all)) {
     for (int node = 0; node < kNodes; node++) {
-      if (lab_.process(node)->Running()) continue;
-      say_.Say(absl::StrCat(lab_.name(node), " ended at once. Its log:"));
+      if (lab_.interrupted && lab_.interrupted()) break;
+      const std::optional<int> exit = lab_.process(node)->Wait(Lab::Millis(0));
+      if (!exit.has_value()) continue;
+      const std::string ended =
+          absl::StrCat("the daemon ended with exit code ", *exit, " (", lab_.name(node), ")");
+      say_.Say(absl::StrCat(ended, ". Its log:"));
       say_.Plain(lab_.LogOf(node));
+      return cli::WithLine(CodedError(absl::StatusCode::kInternal, "DEMO_STEP_MISSED", ended),
+                           "why", "its log is shown above");
     }
     return Missed("five members, seen by each of the five");
   }

@@ -288,7 +288,11 @@ absl::StatusOr<json::value> ApiClient::Ask(const char* method, const std::string
   error = connection.Await(deadline, [&](auto done) {
     http::async_read(connection.socket(), buffer, parser, std::move(done));
   });
-  if (error) return connection.Failed(error, tried, timeout_s_);
+  if (error) {
+    const absl::Status failed = connection.Failed(error, tried, timeout_s_);
+    if (error != asio::error::timed_out || std::string_view(method) != "POST") return failed;
+    return WithLine(failed, "state", "unknown: the daemon has the request, and may still do it");
+  }
   const auto& answer = parser.get();
   if (answer.result_int() / 100 != 2) return ProblemOf(answer.result_int(), answer.body());
   json::value envelope = json::parse(answer.body(), error);

@@ -59,7 +59,12 @@ ExitCode ExitCodeOf(const absl::Status& status) {
   const std::string code = ErrorCode(status);
   if (code.rfind("CONFIG_", 0) == 0) return kExitBadConfig;
   if (code == "DAEMON_UNREACHABLE" || code == "DAEMON_GONE") return kExitUnreachable;
-  if (code == "TARGET_INVALID" || code == "SOCKET_PATH_TOO_LONG") return kExitUsage;
+  // What the user typed does not make sense, whoever noticed it.
+  for (const char* word : {"USAGE", "TARGET_INVALID", "SOCKET_PATH_TOO_LONG", "ADDRESS_INVALID",
+                           "TAGS_INVALID", "API_BAD_REQUEST"}) {
+    if (code == word) return kExitUsage;
+  }
+  if (code.rfind("CLUSTER_NAME_", 0) == 0 || code.rfind("MEMBER_NAME_", 0) == 0) return kExitUsage;
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return kExitOk;

@@ -112,12 +112,22 @@ void Context::Note(std::string_view text) {
 }
 
 bool Context::Confirm(std::string_view question) {
-  if (flags_.yes || !streams_.in_is_terminal || !streams_.err_is_terminal) return true;
+  if (flags_.yes) return true;
+  // Nobody can be asked: a script has to say that it means it.
+  if (!streams_.in_is_terminal || !streams_.err_is_terminal) return false;
   err() << Escape(question) << " [y/N] ";
   err().flush();
   std::string answer;
   std::getline(in(), answer);
   return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+Complaint Context::NotConfirmed() const {
+  const bool asked = streams_.in_is_terminal && streams_.err_is_terminal;
+  Complaint complaint{kExitRefused, asked ? "NOT_CONFIRMED" : "CONFIRMATION_NEEDED",
+                      asked ? "nothing was done" : "nothing was done; this needs --yes", {}};
+  if (!asked) complaint.Add("why", "there is no terminal to ask on");
+  return complaint.Add("do", "add --yes");
 }
 
 absl::StatusOr<std::string> Context::SocketPath() const {

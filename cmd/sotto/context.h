@@ -94,8 +94,11 @@ class Context {
   int Fail(const absl::Status& status) { return Fail(ComplaintOf(status)); }
   // A line of talk to err(); silent with --quiet.
   void Note(std::string_view text);
-  // Asks on the terminal. True without asking with --yes, and where there is no terminal to ask on.
+  // Asks on the terminal. True without asking with --yes; false where there is no terminal.
   bool Confirm(std::string_view question);
+  // What to fail with after Confirm() said false: NOT_CONFIRMED, or CONFIRMATION_NEEDED if nobody
+  // could be asked.
+  Complaint NotConfirmed() const;
 
   // The daemon to talk to, by --target, SOTTO_TARGET, the configuration's admin.socket, the
   // default.

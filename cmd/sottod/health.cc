@@ -81,11 +81,19 @@ void AddCertificates(const DaemonSnapshot& s, Notes& notes) {
   }
 }
 
+// A peer that gave up, or a line that broke, has not been refused. A frame in a stream that does not
+// open has: its key is another one.
+bool IsRefusalOfPeer(const std::string& code) {
+  if (code == "STREAM_FRAME_REFUSED") return true;
+  return code != "TLS_PEER_CLOSED" && !code.starts_with("STREAM_");
+}
+
 void AddRefusals(const DaemonSnapshot& s, Notes& notes) {
   std::map<std::string, size_t> by_code;
   const Refusal* last = nullptr;
   for (const Refusal& refusal : s.refusals) {
     if (s.unix_ms - refusal.unix_ms > kRecentRefusalMs) continue;
+    if (!IsRefusalOfPeer(refusal.code)) continue;
     ++by_code[refusal.code];
     last = &refusal;
   }

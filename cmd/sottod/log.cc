@@ -169,7 +169,9 @@ void DaemonLog::Write(const LogRecord& record) {
   const int64_t now_ms = NowMs();
   const std::string* reason = ReasonOf(record);
   std::lock_guard lock(mutex_);
-  if (reason == nullptr || record.level < LogLevel::kWarn) {
+  // The answer to an operator's act is told at once, however often he tries.
+  const bool is_answer = record.event.starts_with("reload");
+  if (reason == nullptr || is_answer || record.level < LogLevel::kWarn) {
     WriteLine(record, 0);
     return;
   }

@@ -87,9 +87,7 @@ DaemonExit LoadChecked(const ConfigSources& sources, bool check_only, ConfigResu
   if (loaded->ok()) {
     CheckOptions options;
     options.open_store = check_only;
-    for (ConfigFinding& finding : CheckConfig(*loaded, options)) {
-      findings->push_back(std::move(finding));
-    }
+    *findings = CheckConfig(*loaded, options);  // begins with those of loading
   }
   return HasErrors(*findings) ? kExitBadConfig : kExitOk;
 }

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "cmd/sottod/process.h"
 #include "cmd/version.h"
 #include "gossip/base/coded_error.h"
@@ -83,6 +84,11 @@ DaemonSnapshot NodeBackend::Look() const {
   if (trouble_ns != 0) out.key_trouble_s_ago = static_cast<double>(now_ns - trouble_ns) / 1e9;
   std::lock_guard lock(mutex_);
   out.certificates = certificates_;
+  if (!reload_refusal_.empty()) {
+    out.lasting_notes.push_back(
+        {"RELOAD_FAILED", NoteLevel::kYellow,
+         absl::StrCat("the last reload was refused, nothing has changed: ", reload_refusal_)});
+  }
   return out;
 }
 
@@ -153,6 +159,10 @@ absl::StatusOr<ReloadSummary> NodeBackend::Reload() {
                        {{"code", ErrorCode(status)}, {"message", std::string(status.message())}}});
   }
   LogReload(result);
+  std::lock_guard lock(mutex_);
+  reload_refusal_ =
+      result.ok() ? ""
+                  : absl::StrReplaceAll(std::string(result.status().message()), {{"\n", "; "}});
   return result;
 }
 
@@ -164,9 +174,10 @@ void NodeBackend::LogReload(const absl::StatusOr<ReloadSummary>& result) {
                         {"message", std::string(result.status().message())}}});
     return;
   }
-  LogRecord record{result->needs_restart.empty() ? LogLevel::kInfo : LogLevel::kWarn,
-                   "reloaded",
-                   {{"applied", absl::StrJoin(result->applied, ",")}}};
+  LogRecord record{
+      result->needs_restart.empty() ? LogLevel::kInfo : LogLevel::kWarn,
+      "reloaded",
+      {{"applied", result->applied.empty() ? "none" : absl::StrJoin(result->applied, ",")}}};
   if (!result->needs_restart.empty()) {
     record.fields.emplace_back("needs_restart", absl::StrJoin(result->needs_restart, ","));
   }

@@ -63,6 +63,8 @@ constexpr CodeInfo kPages[] = {
      "A number where a text is wanted, a duration without its unit, or a value where a section is "
      "wanted.",
      "Durations are written \"500ms\", \"10s\", \"7d\""},
+    {"CONFIRMATION_NEEDED", "Nothing was done: the command wants a yes, and nobody could be asked.",
+     "There is no terminal to ask on, as in a script.", "Add --yes"},
     {"DAEMON_FORBIDDEN", "This user may not open the daemon's admin socket.",
      "The socket belongs to the daemon's user, and to admin.group where one is set.",
      "sudo -u sotto sotto status; or join the group that admin.group names"},

@@ -49,7 +49,8 @@ class CheckConfigTest : public testing::Test {
             "node.cluster = 'edge'\nnode.name = 'gw-1'\nnode.state_dir = 'state'\n"
             "sync.tls.ca = 'ca.crt'\nsync.tls.cert = 'node.crt'\nsync.tls.key = 'node.key'\n"
             "store.url = 'sqlite:s.db'\n") +
-        (more.find("gossip.bind") == std::string::npos ? "gossip.bind = '10.9.8.7:7950'\n" : "") +
+        (more.find("gossip.bind") == std::string::npos ? "gossip.bind = '127.0.0.1:7950'\n" : "") +
+        (more.find("gossip.") == std::string::npos ? "gossip.advertise = '10.9.8.7:7950'\n" : "") +
         more;
     loaded_ = LoadConfigText(text, dir_.File("sottod.toml"));
     findings_ = CheckConfig(loaded_, {.now_unix_s = pki_.now()});
@@ -120,17 +121,19 @@ TEST_F(CheckConfigTest, JudgesTheCertificate) {
 
 TEST_F(CheckConfigTest, JudgesAddresses) {
   EXPECT_THAT(Check("gossip.bind = '0.0.0.0:7950'\n"),
-              ElementsAre("warning ADDRESS_WILDCARD gossip.bind"));
+              ElementsAre("error ADDRESS_WILDCARD gossip.bind"));
+  EXPECT_THAT(Check("gossip.bind = '203.0.113.1:7950'\ngossip.advertise = '10.9.8.7:7950'\n"),
+              ElementsAre("error ADDRESS_NOT_LOCAL gossip.bind"));
   EXPECT_THAT(Check("gossip.bind = '[::]:7950'\ngossip.advertise = '10.9.8.7:7950'\n"), IsEmpty());
   EXPECT_THAT(Check("gossip.advertise = '0.0.0.0:7950'\n"),
               ElementsAre("error ADDRESS_WILDCARD gossip.advertise"));
   EXPECT_THAT(Check("gossip.advertise = '224.0.0.1:7950'\n"),
-              ElementsAre("warning ADDRESS_UNROUTABLE gossip.advertise"));
+              ElementsAre("error ADDRESS_UNROUTABLE gossip.advertise"));
   EXPECT_THAT(Check("gossip.bind = '127.0.0.1:7950'\n"),
               ElementsAre("note ADDRESS_LOOPBACK gossip.bind"));
   EXPECT_THAT(Check("gossip.bind = '127.0.0.1:7950'\ngossip.join = '10.9.8.6:7950'\n"),
               ElementsAre("warning ADDRESS_LOOPBACK gossip.bind"));
-  EXPECT_THAT(Check("gossip.join = '[fd00::1]:7950'\n"),
+  EXPECT_THAT(Check("gossip.advertise = '10.9.8.7:7950'\ngossip.join = '[fd00::1]:7950'\n"),
               ElementsAre("warning ADDRESS_FAMILY gossip.join"));
 }
 
@@ -145,7 +148,8 @@ TEST_F(CheckConfigTest, JudgesTheStore) {
   SOTTO_ASSERT_OK(OpenSystemsTable("sqlite:" + dir_.File("s.db"), {.create = true}));
   EXPECT_THAT(Check(), ElementsAre("note KEY_MISSING store.url"));
   // Another machine may hold the key already: none is made here.
-  EXPECT_THAT(Check("gossip.join = '10.9.8.6:7950'\n"), ElementsAre("error KEY_MISSING store.url"));
+  EXPECT_THAT(Check("gossip.advertise = '10.9.8.7:7950'\ngossip.join = '10.9.8.6:7950'\n"),
+              ElementsAre("error KEY_MISSING store.url"));
 }
 
 TEST_F(CheckConfigTest, JudgesFolderAndGroup) {
@@ -189,7 +193,7 @@ TEST_F(CheckConfigTest, ReadsTheFourFiles) {
 TEST_F(CheckConfigTest, MintsOnlyWhereNoOtherMachineIsMeant) {
   Check();
   EXPECT_TRUE(MayMintKey(loaded_.config));
-  Check("gossip.join = ['10.9.8.7:7951', '127.0.0.1:7952']\n");
+  Check("gossip.join = ['127.0.0.1:7951', '127.0.0.1:7952']\n");
   EXPECT_TRUE(MayMintKey(loaded_.config));
   Check("gossip.join = ['127.0.0.1:7952', 'gw-2.internal']\n");
   EXPECT_FALSE(MayMintKey(loaded_.config));

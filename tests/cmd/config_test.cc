@@ -170,7 +170,7 @@ TEST(LoadConfig, LayersWinInOrder) {
 TEST(LoadConfig, NeedsTheFileThatIsNamed) {
   const TempDir dir;
   EXPECT_THAT(Codes(LoadConfig({.path = dir.File("none.toml")})),
-              testing::Contains("FILE_MISSING"));
+              testing::ElementsAre("FILE_MISSING"));
   Write(dir.File("open.toml"), kMinimal);
   ASSERT_EQ(chmod(dir.File("open.toml").c_str(), 0666), 0);
   EXPECT_THAT(Codes(LoadConfig({.path = dir.File("open.toml")})),
@@ -282,6 +282,11 @@ struct Bad {
   const char* code;
   const char* says;
 };
+
+TEST(LoadConfig, AFileThatIsNoTomlIsTheOnlyError) {
+  EXPECT_THAT(Codes(LoadConfigText("[node\n", "/etc/sotto/sottod.toml")),
+              testing::ElementsAre("CONFIG_SYNTAX"));
+}
 
 TEST(LoadConfig, RefusesWhatMakesNoSense) {
   const std::string long_name(129, 'n'), long_cluster(41, 'c');

@@ -226,8 +226,9 @@ TEST(Commands, SayToTheDaemonWhatWasAsked) {
   const std::string target = "unix:" + dir.File("s");
   EXPECT_EQ(RunSotto({"--target", target, "join", "a:1", "b:2", "--timeout", "5s"}).out,
             "gw-1: 1 contact of 2 answered\n");
-  EXPECT_EQ(RunSotto({"--target", target, "leave"}).out, "gw-1 has left; sottod stops\n");
-  EXPECT_TRUE(Has(RunSotto({"--target", target, "forget", "gw-4"}).out, "gw-4 is forgotten"));
+  EXPECT_EQ(RunSotto({"--target", target, "--yes", "leave"}).out, "gw-1 has left; sottod stops\n");
+  EXPECT_TRUE(
+      Has(RunSotto({"--target", target, "--yes", "forget", "gw-4"}).out, "gw-4 is forgotten"));
   EXPECT_EQ(RunSotto({"--target", target, "tags", "set", "role=gateway", "zone=a=b"}).exit, 0);
   EXPECT_EQ(RunSotto({"--target", target, "tags", "unset", "zone"}).exit, 0);
   std::vector<std::string> bodies;
@@ -256,7 +257,9 @@ TEST(Commands, AnUnheardGoodbyeIsExit3) {
   TempDir dir;
   FakeDaemon daemon(dir.File("s"));
   daemon.Answer("POST /v1/leave", Envelope("leave", R"({"heard":false})"));
-  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "leave"}).exit, 3);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "--yes", "leave"}).exit, 3);
+  // A script has to say that it means it.
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "leave"}).exit, 5);
 }
 
 TEST(Commands, AskOnATerminalUnlessToldNotTo) {
@@ -432,7 +435,7 @@ TEST(Output, QuietKeepsDataAndDropsTalk) {
   daemon.Answer("GET /v1/tags", kTagsJson);
   daemon.Answer("POST /v1/leave", Envelope("leave", R"({"heard":true})"));
   EXPECT_EQ(RunSotto({"--target", dir.File("s"), "-q", "tags"}).out, "role=gateway\nzone=fra1-a\n");
-  const RunResult leave = RunSotto({"--target", dir.File("s"), "-q", "leave"});
+  const RunResult leave = RunSotto({"--target", dir.File("s"), "-q", "--yes", "leave"});
   EXPECT_EQ(leave.exit, 0);
   EXPECT_EQ(leave.out + leave.err, "");
 }

@@ -227,6 +227,9 @@ TEST(HealthNotes, BordersAndOldFindings) {
   CertificateEndsIn(s, 5 * 86'400);
   s.refusals = {{s.unix_ms - 11 * 60 * 1000, "CERT_UNTRUSTED", "10.0.0.9:1", "no"}};
   s.key_trouble_s_ago = 61;
+  // Peers that gave up, and lines that broke.
+  s.refusals.push_back({s.unix_ms, "TLS_PEER_CLOSED", "10.0.0.9:1", "closed"});
+  s.refusals.push_back({s.unix_ms, "STREAM_TIMEOUT", "10.0.0.9:1", "slow"});
   EXPECT_THAT(FindHealthNotes(s), testing::IsEmpty());
 }
 

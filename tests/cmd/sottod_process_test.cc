@@ -266,6 +266,14 @@ TEST_F(SottodTest, HangUpReloadsAllOrNothing) {
   const HttpReply refused = http.Post("/v1/reload", "");
   EXPECT_EQ(refused.status, 409);
   EXPECT_EQ(CheckAnswer(refused.body), "");
+  // The refusal stands in the status until a reload goes well.
+  EXPECT_THAT(http.Get("/v1/status").body, HasSubstr("RELOAD_FAILED"));
+  Write("node.crt", renewed.certificate_pem);
+  Write("node.key", renewed.key_pem);
+  WriteConfig("b");
+  EXPECT_EQ(http.Post("/v1/reload", "").status, 200);
+  EXPECT_THAT(node->Output(), HasSubstr("info reloaded applied=none"));
+  EXPECT_THAT(http.Get("/v1/status").body, testing::Not(HasSubstr("RELOAD_FAILED")));
 }
 
 TEST_F(SottodTest, LeaveOverTheApiAnswersAndEndsTheDaemon) {

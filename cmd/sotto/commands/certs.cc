@@ -156,7 +156,7 @@ absl::Status CheckNames(const Flags& flags) {
                             "first a letter or a digit");
     }
     if (std::count(flags.names.begin(), flags.names.end(), name) > 1) {
-      return CodedError(absl::StatusCode::kInvalidArgument, "MEMBER_NAME_BAD",
+      return CodedError(absl::StatusCode::kInvalidArgument, "USAGE",
                         "\"" + name + "\" is named twice");
     }
     SOTTO_RETURN_IF_ERROR(MustNotExist(flags.dir + "/" + name + ".key"));

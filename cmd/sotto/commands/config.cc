@@ -31,6 +31,8 @@ namespace json = boost::json;
 
 struct Flags {
   DefaultConfigParams params;
+  std::string cluster;
+  std::string bind;
   std::string state_dir;
   std::vector<std::string> join;
   bool create_store = false;
@@ -169,6 +171,17 @@ std::string Absolute(const std::string& path) {
 }
 
 int InitFile(Context& context, Flags flags) {
+  if (flags.cluster.empty() || flags.bind.empty()) {
+    Complaint complaint{kExitUsage,
+                        "USAGE",
+                        std::string("\"sotto config init\" needs ") +
+                            (flags.cluster.empty() ? "--cluster NAME" : "--bind ADDR"),
+                        {}};
+    return context.Fail(
+        complaint.Add("do", "sotto config init --cluster edge-prod --bind 10.0.3.11:7950"));
+  }
+  flags.params.cluster = flags.cluster;
+  flags.params.bind = flags.bind;
   const std::string path = context.ConfigPath();
   if (FileExists(path)) {
     Complaint complaint{kExitRefused, "FILE_EXISTS", path + " is there already, and stays", {}};
@@ -195,7 +208,7 @@ int InitFile(Context& context, Flags flags) {
   const json::value envelope =
       LocalEnvelope("sotto.config/1", {{"file", path}, {"store_created", flags.create_store}});
   const int exit = PrintDone(context, envelope, "wrote " + path);
-  context.Note("next: edit it, then `sotto --config " + ShellQuote(path) + " config check`");
+  context.Note("next: `sotto --config " + ShellQuote(path) + " config check`");
   return exit;
 }
 
@@ -210,16 +223,16 @@ void AddConfig(Verb& root) {
       .Example("sotto config show --origin", "every setting, and which layer set it");
   DefaultConfigParams& params = flags->params;
   verb.Sub("init", "write a commented first file; never over another one")
-      .Text("--cluster", &params.cluster, "NAME", "the cluster's name")
+      .Text("--cluster", &flags->cluster, "NAME", "the cluster's name")
       .Text("--name", &params.name, "NAME", "this node's name (the host's)")
-      .Text("--bind", &params.bind, "ADDR", "this host's address and port, UDP and TCP")
+      .Text("--bind", &flags->bind, "ADDR", "this host's address and port, UDP and TCP")
       .List("--join", &flags->join, "ADDR", "a contact; may be repeated")
       .Text("--store", &params.store_url, "URL", "sqlite:/path (below the state folder)")
       .Text("--socket", &params.socket, "PATH", "the admin socket")
       .Text("--state-dir", &flags->state_dir, "PATH", "where the node keeps its state")
       .Choice("--profile", &params.profile, {"local", "lan", "wan"}, "sets every timer (lan)")
       .Switch("--create-store", &flags->create_store, "also make the SQLite file and its folder")
-      .Example("sotto --config ./a/sottod.toml config init --name a --bind 127.0.0.1:7950",
+      .Example("sotto --config ./a/sottod.toml config init --cluster c --name a --bind 127.0.0.1:7950",
                "elsewhere; certificates are looked for in ./a/pki")
       .Run([&context, flags] { return InitFile(context, *flags); });
   verb.Sub("check", "all that is wrong, before a start; creates nothing")

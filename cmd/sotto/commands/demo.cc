@@ -1,12 +1,17 @@
 // `sotto demo`: see cmd/demo.
 #include "cmd/demo/demo.h"
 
+#include <unistd.h>
+
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 
 #include "cmd/sotto/commands/commands.h"
 #include "cmd/sotto/context.h"
 #include "cmd/sotto/verb.h"
+#include "gossip/base/coded_error.h"
 
 namespace sotto::cli {
 
@@ -24,6 +29,10 @@ int Demo(Context& context, const Flags& flags) {
   if (options.sottod.empty()) {
     const absl::Status found = FindSottod(&options.sottod);
     if (!found.ok()) return context.Fail(found);
+  } else if (std::error_code error; !std::filesystem::is_regular_file(options.sottod, error) ||
+                                   access(options.sottod.c_str(), X_OK) != 0) {
+    return context.Fail(CodedError(absl::StatusCode::kNotFound, "DEMO_NO_SOTTOD",
+                                   options.sottod + " is not a program that can be started"));
   }
   options.interactive =
       !flags.once && context.streams().in_is_terminal && context.streams().out_is_terminal;

@@ -1,4 +1,5 @@
 // sotto events: what has changed, and with --follow what changes now.
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -65,6 +66,7 @@ void KeepYounger(double age_s, json::value* envelope) {
 
 // All events from `seq` on, page by page.
 absl::StatusOr<json::value> FetchFrom(const ApiClient& client, uint64_t seq) {
+  const uint64_t first = seq;
   json::value whole;
   for (int64_t fetched = 0; fetched <= 2 * kRingEvents; fetched += kPageEvents) {
     SOTTO_ASSIGN_OR_RETURN(json::value page, client.Get("/v1/events?since=" + std::to_string(seq) +
@@ -84,15 +86,21 @@ absl::StatusOr<json::value> FetchFrom(const ApiClient& client, uint64_t seq) {
     if (last) break;
     seq = next;
   }
+  // Nothing is missing from what has not happened yet.
+  if (whole.is_object() && first >= CountOf(Member(whole, "next"))) {
+    whole.get_object()["complete"] = true;
+  }
   return whole;
 }
 
 absl::StatusOr<json::value> Fetch(const ApiClient& client, const Flags& flags, const Since& since) {
   if (since.seq.has_value()) return FetchFrom(client, *since.seq);
-  const int64_t limit = since.age_s.has_value() || flags.last == 0 ? kRingEvents : flags.last;
+  const int64_t limit = since.age_s.has_value() ? kRingEvents : std::max<int64_t>(flags.last, 1);
   SOTTO_ASSIGN_OR_RETURN(json::value envelope,
                          client.Get("/v1/events?limit=" + std::to_string(limit)));
   if (since.age_s.has_value()) KeepYounger(*since.age_s, &envelope);
+  // None of the past: one is asked for, as `next` comes with it.
+  if (!since.age_s.has_value() && flags.last == 0) envelope.as_object()["data"] = json::array();
   return envelope;
 }
 
@@ -178,7 +186,9 @@ int RunEvents(Context& context, const Flags& flags) {
   if (flags.follow) return Follow(context, *client, flags, *since);
   const auto envelope = Fetch(*client, flags, *since);
   if (!envelope.ok()) return context.Fail(envelope.status());
-  return PrintList(context, *envelope, EventsView());
+  ListView view = EventsView();
+  if (flags.last == 0 && flags.since.empty()) view.empty.clear();
+  return PrintList(context, *envelope, view);
 }
 
 }  // namespace
@@ -190,7 +200,7 @@ void AddEvents(Verb& root) {
   verb.Text("--since", &flags->since, "AGE|SEQ", "from this age (10m) or this number on")
       .Switch("-f,--follow", &flags->follow, "go on with what happens now")
       .Number("-n,--last", &flags->last, 0, kRingEvents, "N",
-              "the newest N where --since is not given; 0: all (50)")
+              "the newest N where --since is not given (50)")
       .Example("sotto events --since 10m", "the last ten minutes")
       .Example("sotto events -f -o jsonl", "for programs: one JSON object a line, for ever")
       .Example("sotto explain events", "what each word means")

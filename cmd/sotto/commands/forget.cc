@@ -7,6 +7,7 @@
 
 #include "cmd/sotto/api_client.h"
 #include "cmd/sotto/commands/commands.h"
+#include "cmd/sotto/commands/member_list.h"
 #include "cmd/sotto/complaint.h"
 #include "cmd/sotto/output/json_text.h"
 #include "cmd/sotto/output/render.h"
@@ -17,6 +18,8 @@ namespace sotto::cli {
 namespace {
 
 int RunForget(Context& context, const std::string& name) {
+  const absl::Status named = CheckMemberWord(name);
+  if (!named.ok()) return context.Fail(named);
   const auto client = context.Client();
   if (!client.ok()) return context.Fail(client.status());
   const auto members = client->Get("/v1/members?all=1");
@@ -28,7 +31,7 @@ int RunForget(Context& context, const std::string& name) {
     if (names.back() == name) alive = TextOf(Member(row, "state")) == "alive";
   }
   if (alive && !context.Confirm(name + " is alive; while it answers, it comes back. Go on?")) {
-    return context.Fail(Complaint{kExitRefused, "NOT_CONFIRMED", "nothing was done", {}});
+    return context.Fail(context.NotConfirmed());
   }
   const auto envelope = client->Post("/v1/forget", boost::json::object{{"name", name}});
   if (!envelope.ok()) {

@@ -101,7 +101,7 @@ absl::StatusOr<ClusterKeyRef> GenerateTo(const Flags& flags, const std::string& 
 }
 
 int GenerateKey(Context& context, const Flags& flags) {
-  if (flags.to.empty()) {
+  if (flags.to.empty() || flags.to == "-") {
     Complaint complaint{kExitUsage, "USAGE", "\"sotto keys generate\" needs --to FILE", {}};
     complaint.Add("why", "a key is never printed");
     return context.Fail(complaint.Add("do", "sotto keys generate --to cluster.key"));

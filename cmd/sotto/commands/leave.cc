@@ -17,7 +17,7 @@ int RunLeave(Context& context) {
   if (!client.ok()) return context.Fail(client.status());
   if (!context.Confirm("The node behind " + client->socket_path() +
                        " leaves its cluster, and sottod stops. Go on?")) {
-    return context.Fail(Complaint{kExitRefused, "NOT_CONFIRMED", "nothing was done", {}});
+    return context.Fail(context.NotConfirmed());
   }
   const double deadline = context.TimeoutOr(10);
   client->set_timeout_s(deadline);

@@ -60,6 +60,8 @@ absl::Status WithNearest(const ApiClient& client, const std::string& name, absl:
 }
 
 int ShowMember(Context& context, const Flags& flags) {
+  const absl::Status named = CheckMemberWord(flags.name);
+  if (!named.ok()) return context.Fail(named);
   const auto client = context.Client();
   if (!client.ok()) return context.Fail(client.status());
   const auto envelope = client->Get("/v1/members/" + PathSegment(flags.name));
