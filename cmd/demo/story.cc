@@ -128,9 +128,12 @@ absl::Status Story::Begin() {
   }
   const std::vector<int> all = {0, 1, 2, 3, 4};
   // A daemon that has ended will not come: nobody waits for it.
-  lab_.WaitUntil(kStartLimit,
-                 [&] { return Running().size() != kNodes || lab_.AllAgree(all, all); });
-  if (Running().size() != kNodes || !lab_.AllAgree(all, all)) {
+  bool agreed = false;
+  lab_.WaitUntil(kStartLimit, [&] {
+    agreed = Running().size() == static_cast<size_t>(kNodes) && lab_.AllAgree(all, all);
+    return agreed || Running().size() != static_cast<size_t>(kNodes);
+  });
+  if (!agreed) {
     for (int node = 0; node < kNodes; node++) {
       if (lab_.interrupted && lab_.interrupted()) break;
       const std::optional<int> exit = lab_.process(node)->Wait(Lab::Millis(0));

@@ -124,8 +124,10 @@ bool Context::Confirm(std::string_view question) {
 
 Complaint Context::NotConfirmed() const {
   const bool asked = streams_.in_is_terminal && streams_.err_is_terminal;
-  Complaint complaint{kExitRefused, asked ? "NOT_CONFIRMED" : "CONFIRMATION_NEEDED",
-                      asked ? "nothing was done" : "nothing was done; this needs --yes", {}};
+  Complaint complaint{kExitRefused,
+                      asked ? "NOT_CONFIRMED" : "CONFIRMATION_NEEDED",
+                      asked ? "nothing was done" : "nothing was done; this needs --yes",
+                      {}};
   if (!asked) complaint.Add("why", "there is no terminal to ask on");
   return complaint.Add("do", "add --yes");
 }

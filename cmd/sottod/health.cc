@@ -81,8 +81,8 @@ void AddCertificates(const DaemonSnapshot& s, Notes& notes) {
   }
 }
 
-// A peer that gave up, or a line that broke, has not been refused. A frame in a stream that does not
-// open has: its key is another one.
+// A peer that gave up, or a line that broke, has not been refused. A frame in a stream that does
+// not open has: its key is another one.
 bool IsRefusalOfPeer(const std::string& code) {
   if (code == "STREAM_FRAME_REFUSED") return true;
   return code != "TLS_PEER_CLOSED" && !code.starts_with("STREAM_");

@@ -70,7 +70,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   mutable std::mutex mutex_;  // guards what follows, never held while something blocks
   std::vector<Tag> tags_;
   std::vector<CertificateSummary> certificates_;
-  std::string reload_refusal_;  // of the last reload; empty if it went well
+  std::string reload_refusal_;    // of the last reload; empty if it went well
   mutable NodeStats last_stats_;  // for the time when the node does not answer
   mutable std::vector<Refusal> last_refusals_;
 };

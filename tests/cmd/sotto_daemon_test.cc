@@ -133,6 +133,9 @@ TEST(Frozen, IsExit6AtTheDeadlineAndNamed) {
     EXPECT_LT(took, 5);
     EXPECT_TRUE(Has(result.err, "error DAEMON_TIMEOUT")) << result.err;
     if (i > 0) continue;
+    const RunResult post =
+        RunSotto({"--target", dir.File("s"), "--timeout", "200ms", "tags", "unset", "a"});
+    EXPECT_TRUE(Has(post.err, "  state   unknown: the daemon has the request")) << post.err;
     EXPECT_TRUE(Has(result.err, "(pid " + pid + ")")) << result.err;
     EXPECT_TRUE(Has(result.err, "the process is stopped")) << result.err;
     EXPECT_TRUE(Has(result.err, "  do      kill -CONT " + pid + "\n")) << result.err;
@@ -224,7 +227,7 @@ TEST(Commands, SayToTheDaemonWhatWasAsked) {
   daemon.Answer("GET /v1/members?all=1", kMembersJson);
   daemon.Answer("POST /v1/tags", kTagsJson);
   const std::string target = "unix:" + dir.File("s");
-  EXPECT_EQ(RunSotto({"--target", target, "join", "a:1", "b:2", "--timeout", "5s"}).out,
+  EXPECT_EQ(RunSotto({"--target", target, "join", "a:1", "b", "--timeout", "5s"}).out,
             "gw-1: 1 contact of 2 answered\n");
   EXPECT_EQ(RunSotto({"--target", target, "--yes", "leave"}).out, "gw-1 has left; sottod stops\n");
   EXPECT_TRUE(
@@ -237,7 +240,7 @@ TEST(Commands, SayToTheDaemonWhatWasAsked) {
   }
   ASSERT_EQ(bodies.size(), 5u);
   EXPECT_EQ(boost::json::parse(bodies[0]),
-            boost::json::parse(R"({"contacts":["a:1","b:2"],"timeout_s":4})"));
+            boost::json::parse(R"({"contacts":["a:1","b:7950"],"timeout_s":4})"));
   EXPECT_EQ(boost::json::parse(bodies[2]), boost::json::parse(R"({"name":"gw-4"})"));
   EXPECT_EQ(boost::json::parse(bodies[3]),
             boost::json::parse(R"({"set":{"role":"gateway","zone":"a=b"}})"));
@@ -259,7 +262,24 @@ TEST(Commands, AnUnheardGoodbyeIsExit3) {
   daemon.Answer("POST /v1/leave", Envelope("leave", R"({"heard":false})"));
   EXPECT_EQ(RunSotto({"--target", dir.File("s"), "--yes", "leave"}).exit, 3);
   // A script has to say that it means it.
-  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "leave"}).exit, 5);
+  const RunResult unasked = RunSotto({"--target", dir.File("s"), "leave"});
+  EXPECT_EQ(unasked.exit, 5);
+  EXPECT_TRUE(Has(unasked.err, "refused CONFIRMATION_NEEDED")) << unasked.err;
+  EXPECT_TRUE(Has(unasked.err, "add --yes")) << unasked.err;
+  daemon.Answer("GET /v1/members?all=1", kMembersJson);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "forget", "gw-1"}).exit, 5);
+  EXPECT_EQ(daemon.requests().back().line.rfind("GET", 0), 0u);
+}
+
+TEST(Commands, EventsThatHaveNotHappenedAreNotMissing) {
+  TempDir dir;
+  FakeDaemon daemon(dir.File("s"));
+  const std::string answer =
+      R"({"schema":"sotto.events/1","observer":"a","as_of":"x","complete":false,"next":7,"data":[]})";
+  daemon.Answer("GET /v1/events?since=99&limit=1000", answer);
+  daemon.Answer("GET /v1/events?limit=1", answer);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "events", "--since", "99"}).exit, 0);
+  EXPECT_EQ(RunSotto({"--target", dir.File("s"), "events", "-n", "0"}).out, "");
 }
 
 TEST(Commands, AskOnATerminalUnlessToldNotTo) {

@@ -91,7 +91,7 @@ TEST_F(Files, TheClustersNameIsPartOfTheFingerprint) {
   EXPECT_EQ(nameless.exit, 1);
   EXPECT_TRUE(Has(nameless.err, "add --cluster NAME")) << nameless.err;
   EXPECT_FALSE(std::filesystem::exists(Key()));
-  EXPECT_EQ(RunSotto({"keys", "generate", "--to", Key(), "--cluster", "a b"}).exit, 1);
+  EXPECT_EQ(RunSotto({"keys", "generate", "--to", Key(), "--cluster", "a b"}).exit, 2);
 }
 
 TEST_F(Files, AnImportedKeyHasTheFingerprintOfTheGeneratedOne) {
@@ -243,11 +243,11 @@ TEST_F(Certs, BadNamesAreRefusedBeforeAnythingIsWritten) {
     EXPECT_NE(result.exit, 0) << name;
     EXPECT_FALSE(std::filesystem::exists(Pki() + "/fine.key")) << name;
   }
-  EXPECT_EQ(Sotto({"certs", "issue", "a", "a"}).exit, 1);
+  EXPECT_EQ(Sotto({"certs", "issue", "a", "a"}).exit, 2);
   for (const char* cluster : {"a b", "a/b", "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddx"}) {
     EXPECT_EQ(
         RunSotto({"certs", "ca", "create", "--dir", dir_.File("p2"), "--cluster", cluster}).exit,
-        1);
+        2);
   }
   EXPECT_FALSE(std::filesystem::exists(dir_.File("p2")));
 }
@@ -287,7 +287,8 @@ TEST_F(Files, InitWritesAConfigurationThatChecks) {
   EXPECT_EQ(ModeOf(dir_.File("c/state/sotto.db")), 0600u);
   const std::string before = ReadAll(Config());
   EXPECT_TRUE(Has(before, "edge-prod"));
-  const RunResult again = RunSotto({"--config", Config(), "config", "init"});
+  const RunResult again =
+      RunSotto({"--config", Config(), "config", "init", "--cluster", "c", "--bind", "127.0.0.1:1"});
   EXPECT_EQ(again.exit, 5);
   EXPECT_EQ(ReadAll(Config()), before);
   const RunResult shallow = RunSotto({"--config", Config(), "config", "check", "--shallow"});
@@ -301,10 +302,13 @@ TEST_F(Files, InitWritesAConfigurationThatChecks) {
 }
 
 TEST_F(Files, InitWithoutAStoreMakesNone) {
-  ASSERT_EQ(RunSotto({"--config", Config(), "config", "init", "--bind", "127.0.0.1:7950"}).exit, 0);
+  ASSERT_EQ(RunSotto({"--config", Config(), "config", "init", "--cluster", "c", "--bind",
+                      "127.0.0.1:7950"})
+                .exit,
+            0);
   EXPECT_FALSE(std::filesystem::exists(dir_.File("c/state")));
-  const RunResult bad =
-      RunSotto({"--config", dir_.File("d/x.toml"), "config", "init", "--bind", "nonsense:x:y"});
+  const RunResult bad = RunSotto({"--config", dir_.File("d/x.toml"), "config", "init", "--cluster",
+                                  "c", "--bind", "nonsense:x:y"});
   EXPECT_EQ(bad.exit, 2) << bad.err;
   EXPECT_FALSE(std::filesystem::exists(dir_.File("d")));
 }
@@ -342,8 +346,8 @@ TEST_F(Files, ShowTellsWhichLayerWon) {
 TEST_F(Files, TheConfigurationNamesTheSocket) {
   const std::string socket = dir_.File("admin/s");
   std::filesystem::create_directory(dir_.File("admin"));
-  ASSERT_EQ(RunSotto({"--config", Config(), "config", "init", "--bind", "127.0.0.1:7950",
-                      "--socket", socket})
+  ASSERT_EQ(RunSotto({"--config", Config(), "config", "init", "--cluster", "c", "--bind",
+                      "127.0.0.1:7950", "--socket", socket})
                 .exit,
             0);
   FakeDaemon daemon(socket);

@@ -232,7 +232,7 @@ void AddConfig(Verb& root) {
       .Text("--state-dir", &flags->state_dir, "PATH", "where the node keeps its state")
       .Choice("--profile", &params.profile, {"local", "lan", "wan"}, "sets every timer (lan)")
       .Switch("--create-store", &flags->create_store, "also make the SQLite file and its folder")
-      .Example("sotto --config ./a/sottod.toml config init --cluster c --name a --bind 127.0.0.1:7950",
+      .Example("sotto --config a/sottod.toml config init --cluster c --bind 127.0.0.1:7950",
                "elsewhere; certificates are looked for in ./a/pki")
       .Run([&context, flags] { return InitFile(context, *flags); });
   verb.Sub("check", "all that is wrong, before a start; creates nothing")

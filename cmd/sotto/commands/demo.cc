@@ -30,7 +30,7 @@ int Demo(Context& context, const Flags& flags) {
     const absl::Status found = FindSottod(&options.sottod);
     if (!found.ok()) return context.Fail(found);
   } else if (std::error_code error; !std::filesystem::is_regular_file(options.sottod, error) ||
-                                   access(options.sottod.c_str(), X_OK) != 0) {
+                                    access(options.sottod.c_str(), X_OK) != 0) {
     return context.Fail(CodedError(absl::StatusCode::kNotFound, "DEMO_NO_SOTTOD",
                                    options.sottod + " is not a program that can be started"));
   }

@@ -6,9 +6,11 @@
 #include <ostream>
 #include <utility>
 
+#include "cmd/sotto/complaint.h"
 #include "cmd/sotto/output/json_text.h"
 #include "cmd/sotto/output/text.h"
 #include "gossip/base/coded_error.h"
+#include "gossip/member.h"
 
 namespace sotto::cli {
 namespace {
@@ -180,6 +182,13 @@ ListView MembersView(const json::value& envelope, const std::string& columns) {
   view.notes = NotesOf;
   view.footer = {FooterOf(envelope)};
   return view;
+}
+
+absl::Status CheckMemberWord(const std::string& name) {
+  if (IsValidMemberName(name)) return absl::OkStatus();
+  return WithLine(CodedError(absl::StatusCode::kInvalidArgument, "USAGE",
+                             "\"" + name + "\" is no member's name"),
+                  "do", "sotto members ls");
 }
 
 absl::Status FilterMembers(const std::vector<std::string>& filters, json::value* envelope) {

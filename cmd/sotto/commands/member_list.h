@@ -22,6 +22,9 @@ ListView MembersView(const boost::json::value& envelope, const std::string& colu
 // INVALID_ARGUMENT USAGE for anything else.
 absl::Status FilterMembers(const std::vector<std::string>& filters, boost::json::value* envelope);
 
+// INVALID_ARGUMENT USAGE: a word that no member can be called.
+absl::Status CheckMemberWord(const std::string& name);
+
 // One member, line by line.
 void PrintMember(const boost::json::value& member, std::ostream& out);
 
