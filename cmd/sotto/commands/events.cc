@@ -66,7 +66,6 @@ void KeepYounger(double age_s, json::value* envelope) {
 
 // All events from `seq` on, page by page.
 absl::StatusOr<json::value> FetchFrom(const ApiClient& client, uint64_t seq) {
-  const uint64_t first = seq;
   json::value whole;
   for (int64_t fetched = 0; fetched <= 2 * kRingEvents; fetched += kPageEvents) {
     SOTTO_ASSIGN_OR_RETURN(json::value page, client.Get("/v1/events?since=" + std::to_string(seq) +
@@ -85,10 +84,6 @@ absl::StatusOr<json::value> FetchFrom(const ApiClient& client, uint64_t seq) {
     }
     if (last) break;
     seq = next;
-  }
-  // Nothing is missing from what has not happened yet.
-  if (whole.is_object() && first >= CountOf(Member(whole, "next"))) {
-    whole.get_object()["complete"] = true;
   }
   return whole;
 }
