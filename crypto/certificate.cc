@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "crypto/certificate_internal.h"
+#include "crypto/sha256.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
 
@@ -215,11 +216,7 @@ absl::StatusOr<CertificateRef> Certificate::FromDer(std::span<const uint8_t> der
   // Parses the extensions into the object now: later readers only read.
   X509_check_purpose(x509, -1, 0);
   certificate->der_.assign(reinterpret_cast<const char*>(der.data()), der.size());
-  unsigned int size = 0;
-  if (EVP_Digest(der.data(), der.size(), certificate->sha256_.bytes.data(), &size, EVP_sha256(),
-                 nullptr) != 1) {
-    return Unreadable("SHA-256 failed");
-  }
+  certificate->sha256_ = Sha256(certificate->der_);
   SOTTO_ASSIGN_OR_RETURN(certificate->not_before_, UnixTime(X509_get0_notBefore(x509)));
   SOTTO_ASSIGN_OR_RETURN(certificate->not_after_, UnixTime(X509_get0_notAfter(x509)));
   ERR_clear_error();

@@ -1,6 +1,5 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "crypto/frame_codec.h"
 #include "crypto/openssl_internal.h"
 #include "crypto/secure_random.h"
+#include "crypto/sha256.h"
 #include "gossip/base/check.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
@@ -53,12 +53,9 @@ BootId MakeBootId(std::string_view cluster, std::string_view name,
   text += static_cast<char>(name.size());
   text += name;
   text.append(reinterpret_cast<const char*>(nonce.data()), nonce.size());
-  std::array<uint8_t, SHA256_DIGEST_LENGTH> digest;
-  const bool hashed =
-      EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1;
-  SOTTO_CHECK(hashed);
+  const Hash256 hash = Sha256(text);
   BootId id;
-  std::copy_n(digest.begin(), id.bytes.size(), id.bytes.begin());
+  std::copy_n(hash.bytes.begin(), id.bytes.size(), id.bytes.begin());
   return id;
 }
 

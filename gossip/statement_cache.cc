@@ -1,12 +1,11 @@
 #include "gossip/statement_cache.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <cstring>
 #include <tuple>
 #include <utility>
 
+#include "crypto/sha256.h"
 #include "gossip/base/check.h"
 
 namespace sotto {
@@ -14,14 +13,6 @@ namespace {
 
 std::span<const uint8_t> AsBytes(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-}
-
-Hash256 Sha256(std::string_view bytes) {
-  Hash256 hash;
-  unsigned int size = 0;
-  SOTTO_CHECK(
-      EVP_Digest(bytes.data(), bytes.size(), hash.bytes.data(), &size, EVP_sha256(), nullptr) == 1);
-  return hash;
 }
 
 }  // namespace

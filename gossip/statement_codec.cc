@@ -1,12 +1,11 @@
 #include "gossip/statement_codec.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "crypto/sha256.h"
 #include "gossip/base/check.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
@@ -17,14 +16,6 @@ namespace sotto {
 namespace {
 
 static_assert(kWireCertificateBytesMax == Certificate::kDerBytesMax);
-
-Hash256 Sha256(std::string_view bytes) {
-  Hash256 hash;
-  unsigned int size = 0;
-  SOTTO_CHECK(
-      EVP_Digest(bytes.data(), bytes.size(), hash.bytes.data(), &size, EVP_sha256(), nullptr) == 1);
-  return hash;
-}
 
 // What is signed: a kind's signature never fits another kind, nor anything else signed by this key.
 std::string SignedText(StatementKind kind, std::string_view body) {

@@ -23,8 +23,7 @@ SLEEPS = ("tools/relay/", "tools/bench/", "cmd/", "store/", "tests/attack/",
           "tests/cmd/sottod_process", "tests/e2e/", "tests/gossip/node", "tests/store/",
           "tests/support/")
 # OpenSSL's headers, beside crypto/*.cc and *_internal.h: what speaks TLS, and what hashes.
-OPENSSL = ("cmd/sottod/process.cc", "gossip/statement_cache.cc", "gossip/statement_codec.cc",
-           "gossip/stream_channel.cc", "gossip/sync_session.cc", "tests/")
+OPENSSL = ("cmd/sottod/process.cc", "gossip/stream_channel.cc", "tests/")
 # Headers that may show Asio, Beast or protobuf: the shell's own, which no public one includes.
 HEAVY_HEADERS = ("cmd/sottod/", "gossip/node_core.h", "gossip/stream_channel.h",
                  "gossip/sync_session.h", "gossip/udp_transport.h", "tests/")
