@@ -79,14 +79,22 @@ absl::StatusOr<HostPort> SplitHostPort(std::string_view text) {
   return result;
 }
 
+std::optional<Endpoint> ParseIp(std::string_view host) {
+  Endpoint endpoint;
+  const std::string bare(host.substr(0, host.find('%')));
+  if (inet_pton(AF_INET6, bare.c_str(), endpoint.ip.data()) == 1) return endpoint;
+  std::copy(std::begin(kMappedPrefix), std::end(kMappedPrefix), endpoint.ip.begin());
+  const bool is_v4 =
+      bare.size() == host.size() && inet_pton(AF_INET, bare.c_str(), endpoint.ip.data() + 12) == 1;
+  return is_v4 ? std::optional(endpoint) : std::nullopt;
+}
+
 absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text) {
   SOTTO_ASSIGN_OR_RETURN(const HostPort parts, SplitHostPort(text));
-  Endpoint endpoint;
-  endpoint.port = parts.port;
-  if (inet_pton(AF_INET6, parts.host.c_str(), endpoint.ip.data()) == 1) return endpoint;
-  std::copy(std::begin(kMappedPrefix), std::end(kMappedPrefix), endpoint.ip.begin());
-  if (inet_pton(AF_INET, parts.host.c_str(), endpoint.ip.data() + 12) == 1) return endpoint;
-  return Invalid(text, "is not an IPv4 or IPv6 address with a port");
+  std::optional<Endpoint> endpoint = ParseIp(parts.host);
+  if (!endpoint) return Invalid(text, "is not an IPv4 or IPv6 address with a port");
+  endpoint->port = parts.port;
+  return *endpoint;
 }
 
 }  // namespace sotto

@@ -3,6 +3,7 @@
 #define SOTTO_GOSSIP_ENDPOINT_TEXT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,10 @@ std::string ToString(const Endpoint& endpoint);
 // Addresses only, no host names. INVALID_ARGUMENT ADDRESS_INVALID.
 absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text);
 
+// An IP address alone, with port 0: "10.0.3.11", "2001:db8::1", "fe80::1%eth0" (the scope is left
+// out).
+std::optional<Endpoint> ParseIp(std::string_view host);
+
 // "host:port", "[v6]:port". INVALID_ARGUMENT ADDRESS_INVALID: no port, or one out of range.
 struct HostPort {
   std::string host;
@@ -27,7 +32,7 @@ absl::StatusOr<HostPort> SplitHostPort(std::string_view text);
 bool IsV4(const Endpoint& endpoint);
 bool IsLoopback(const Endpoint& endpoint);
 bool IsWildcard(const Endpoint& endpoint);
-// Multicast, broadcast, unspecified: no datagram to one member can go there.
+// Multicast, reserved, broadcast, unspecified, or port 0: no datagram to one member can go there.
 bool IsUnroutable(const Endpoint& endpoint);
 
 }  // namespace sotto

@@ -9,6 +9,7 @@
 #include "gossip/base/check.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/endpoint_text.h"
 #include "gossip/wire.h"
 #include "gossip/wire.pb.h"
 
@@ -25,13 +26,8 @@ std::string SignedText(StatementKind kind, std::string_view body) {
   return text;
 }
 
-bool IsMappedV4(const std::array<uint8_t, 16>& ip) {
-  constexpr std::array<uint8_t, 12> kPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  return std::equal(kPrefix.begin(), kPrefix.end(), ip.begin());
-}
-
 std::string EncodeEndpoint(const Endpoint& endpoint) {
-  const size_t skip = IsMappedV4(endpoint.ip) ? 12 : 0;
+  const size_t skip = IsV4(endpoint) ? 12 : 0;
   std::string out(reinterpret_cast<const char*>(endpoint.ip.data()) + skip,
                   endpoint.ip.size() - skip);
   out.push_back(static_cast<char>(endpoint.port >> 8));
@@ -48,7 +44,7 @@ bool DecodeEndpoint(const std::string& bytes, Endpoint* out) {
     out->ip[10] = out->ip[11] = 0xff;
   }
   std::memcpy(out->ip.data() + (16 - address), bytes.data(), address);
-  if (address == 16 && IsMappedV4(out->ip)) return false;
+  if (address == 16 && IsV4(*out)) return false;
   out->port = static_cast<uint16_t>(static_cast<uint8_t>(bytes[address]) << 8 |
                                     static_cast<uint8_t>(bytes[address + 1]));
   return true;
@@ -84,7 +80,7 @@ bool IsPrintableUtf8(std::string_view text) {
 bool AreValidClaims(const AliveClaims& claims) {
   if (claims.addresses.empty() || claims.addresses.size() > kAddressesMax) return false;
   for (const Endpoint& endpoint : claims.addresses) {
-    if (!IsValidMemberEndpoint(endpoint)) return false;
+    if (IsUnroutable(endpoint)) return false;
   }
   const bool has_x25519 = std::any_of(claims.x25519_public.begin(), claims.x25519_public.end(),
                                       [](uint8_t byte) { return byte != 0; });
@@ -185,18 +181,6 @@ bool AreValidTags(const std::vector<Tag>& tags) {
     if (bytes > kTagsBytesMax) return false;
   }
   return true;
-}
-
-bool IsValidMemberEndpoint(const Endpoint& endpoint) {
-  const std::array<uint8_t, 16>& ip = endpoint.ip;
-  if (endpoint.port == 0) return false;
-  if (IsMappedV4(ip)) {
-    const bool is_wildcard = ip[12] == 0;              // 0.0.0.0/8
-    const bool is_multicast_or_above = ip[12] >= 224;  // multicast, reserved, broadcast
-    return !is_wildcard && !is_multicast_or_above;
-  }
-  const bool is_wildcard = std::all_of(ip.begin(), ip.end(), [](uint8_t b) { return b == 0; });
-  return !is_wildcard && ip[0] != 0xff;
 }
 
 absl::StatusOr<StatementRef> SignDraft(const StatementDraft& draft,

@@ -81,9 +81,6 @@ DropReason VerifyStatementBy(const UnverifiedStatement& parsed, const Certificat
 // Tags as statements carry them: sorted by key, each key once and of the alphabet of member names,
 // values of printable UTF-8, at most kTagsBytesMax in all.
 bool AreValidTags(const std::vector<Tag>& tags);
-// An address that a member may be reached at: with a port, not the wildcard, multicast or
-// broadcast.
-bool IsValidMemberEndpoint(const Endpoint& endpoint);
 
 }  // namespace sotto
 

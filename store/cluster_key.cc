@@ -1,11 +1,9 @@
 #include "store/cluster_key.h"
 
-#include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -19,6 +17,7 @@
 #include "crypto/secure_random.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/endpoint_text.h"
 #include "store/file_rules.h"
 
 namespace sotto {
@@ -71,32 +70,7 @@ std::string HostOf(std::string_view address) {
   return absl::AsciiStrToLower(absl::string_view(host.data(), host.size()));
 }
 
-using Ip = std::array<uint8_t, 16>;
-
-Ip MapIpv4(const in_addr& v4) {
-  Ip ip{};
-  ip[10] = ip[11] = 0xff;
-  std::memcpy(ip.data() + 12, &v4, 4);
-  return ip;
-}
-
-std::optional<Ip> ParseIp(const std::string& host) {
-  in_addr v4{};
-  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return MapIpv4(v4);
-  Ip ip{};
-  const std::string bare = host.substr(0, host.find('%'));
-  if (inet_pton(AF_INET6, bare.c_str(), ip.data()) == 1) return ip;
-  return std::nullopt;
-}
-
-bool IsLoopback(const Ip& ip) {
-  const Ip mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127};
-  Ip loopback6{};
-  loopback6[15] = 1;
-  return std::equal(ip.begin(), ip.begin() + 13, mapped_prefix.begin()) || ip == loopback6;
-}
-
-bool IsLocalInterface(const Ip& ip) {
+bool IsLocalInterface(const Endpoint& ip) {
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) return false;
   const auto cleanup = absl::MakeCleanup([list] { freeifaddrs(list); });
@@ -105,11 +79,11 @@ bool IsLocalInterface(const Ip& ip) {
     if (entry->ifa_addr->sa_family == AF_INET) {
       sockaddr_in v4{};
       std::memcpy(&v4, entry->ifa_addr, sizeof v4);
-      if (MapIpv4(v4.sin_addr) == ip) return true;
+      if (IsV4(ip) && std::memcmp(&v4.sin_addr, ip.ip.data() + 12, 4) == 0) return true;
     } else if (entry->ifa_addr->sa_family == AF_INET6) {
       sockaddr_in6 v6{};
       std::memcpy(&v6, entry->ifa_addr, sizeof v6);
-      if (std::memcmp(&v6.sin6_addr, ip.data(), ip.size()) == 0) return true;
+      if (std::memcmp(&v6.sin6_addr, ip.ip.data(), ip.ip.size()) == 0) return true;
     }
   }
   return false;
@@ -198,7 +172,7 @@ bool IsOutsideThisMachine(std::string_view contact, std::span<const std::string>
   for (const std::string& own : bind) {
     if (HostOf(own) == host) return false;
   }
-  const std::optional<Ip> ip = ParseIp(host);
+  const std::optional<Endpoint> ip = ParseIp(host);
   return !ip.has_value() || !(IsLoopback(*ip) || IsLocalInterface(*ip));
 }
 

@@ -1,11 +1,6 @@
 #include "cmd/config/address.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <optional>
 
 #include "absl/strings/ascii.h"
@@ -14,33 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/endpoint_text.h"
 
 namespace sotto {
 namespace {
 
-using Ip = std::array<uint8_t, 16>;
-
 constexpr size_t kHostBytesMax = 253;  // RFC 1035
-
-// IPv4 as ::ffff:a.b.c.d.
-std::optional<Ip> ParseIp(std::string_view host) {
-  const std::string text(host.substr(0, host.find('%')));
-  in_addr v4{};
-  if (host == text && inet_pton(AF_INET, text.c_str(), &v4) == 1) {
-    Ip ip{};
-    ip[10] = ip[11] = 0xff;
-    std::memcpy(ip.data() + 12, &v4, 4);
-    return ip;
-  }
-  Ip ip{};
-  if (inet_pton(AF_INET6, text.c_str(), ip.data()) == 1) return ip;
-  return std::nullopt;
-}
-
-bool IsMappedIpv4(const Ip& ip) {
-  const Ip prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  return std::equal(ip.begin(), ip.begin() + 12, prefix.begin());
-}
+constexpr uint16_t kAnyPort = 1;       // the question is about the address alone
 
 absl::Status Invalid(std::string_view text, std::string_view why) {
   return CodedError(absl::StatusCode::kInvalidArgument, "ADDRESS_INVALID",
@@ -77,7 +52,7 @@ absl::StatusOr<ConfigAddress> ParseConfigAddress(std::string_view text, uint16_t
     if (!rest.empty() && rest.front() != ':') return Invalid(text, "want \":port\" after \"]\"");
     has_port = !rest.empty();
     if (has_port) port_text = rest.substr(1);
-    const std::optional<Ip> ip = ParseIp(result.host);
+    const std::optional<Endpoint> ip = ParseIp(result.host);
     if (!ip.has_value() || result.host.find(':') == std::string::npos) {
       return Invalid(text, "no IPv6 address between the brackets");
     }
@@ -117,37 +92,30 @@ std::string ToString(const ConfigAddress& address) {
 
 bool IsLoopbackHost(std::string_view host) {
   if (host == "localhost" || host.ends_with(".localhost")) return true;
-  const std::optional<Ip> ip = ParseIp(host);
-  if (!ip.has_value()) return false;
-  if (IsMappedIpv4(*ip)) return (*ip)[12] == 127;
-  Ip loopback{};
-  loopback[15] = 1;
-  return *ip == loopback;
+  const std::optional<Endpoint> ip = ParseIp(host);
+  return ip.has_value() && IsLoopback(*ip);
 }
 
 bool IsWildcardHost(std::string_view host) {
-  const std::optional<Ip> ip = ParseIp(host);
-  if (!ip.has_value()) return false;
-  Ip any4{};
-  any4[10] = any4[11] = 0xff;
-  return *ip == Ip{} || *ip == any4;
+  const std::optional<Endpoint> ip = ParseIp(host);
+  return ip.has_value() && IsWildcard(*ip);
 }
 
 bool IsUnroutableHost(std::string_view host) {
-  const std::optional<Ip> ip = ParseIp(host);
+  std::optional<Endpoint> ip = ParseIp(host);
   if (!ip.has_value()) return false;
-  const uint8_t* b = ip->data();
-  if (IsMappedIpv4(*ip)) {
+  ip->port = kAnyPort;
+  if (IsUnroutable(*ip)) return true;
+  const uint8_t* b = ip->ip.data();
+  if (IsV4(*ip)) {
     b += 12;
-    const bool documentation = (b[0] == 192 && b[1] == 0 && b[2] == 2) ||
-                               (b[0] == 198 && b[1] == 51 && b[2] == 100) ||
-                               (b[0] == 203 && b[1] == 0 && b[2] == 113);
-    return b[0] == 0 || b[0] >= 224 || documentation;
+    return (b[0] == 192 && b[1] == 0 && b[2] == 2) || (b[0] == 198 && b[1] == 51 && b[2] == 100) ||
+           (b[0] == 203 && b[1] == 0 && b[2] == 113);
   }
   const bool documentation = b[0] == 0x20 && b[1] == 0x01 && b[2] == 0x0d && b[3] == 0xb8;
   const bool link_local = b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
   const bool has_scope = host.find('%') != std::string_view::npos;
-  return *ip == Ip{} || b[0] == 0xff || documentation || (link_local && !has_scope);
+  return documentation || (link_local && !has_scope);
 }
 
 }  // namespace sotto

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -161,8 +162,8 @@ class Checker {
                          is_given ? "" : "; set gossip.advertise"),
             fix);
       } else if (IsUnroutableHost(address->host)) {
-        const absl::StatusOr<Endpoint> endpoint = ToEndpoint(*address);
-        const bool refused = endpoint.ok() && IsUnroutable(*endpoint);
+        const std::optional<Endpoint> endpoint = EndpointOf(*address);
+        const bool refused = endpoint && IsUnroutable(*endpoint);
         Add(refused ? FindingLevel::kError : FindingLevel::kWarning, key, "ADDRESS_UNROUTABLE",
             absl::StrCat(text, " is an address that no other machine can send to"), fix);
       } else if (IsLoopbackHost(address->host)) {
@@ -173,10 +174,10 @@ class Checker {
     }
   }
 
-  static absl::StatusOr<Endpoint> ToEndpoint(const ConfigAddress& address) {
-    const bool is_v6 = address.host.find(':') != std::string::npos;
-    return ParseEndpoint(absl::StrCat(is_v6 ? "[" : "", address.host, is_v6 ? "]" : "", ":",
-                                      static_cast<int>(address.port)));
+  static std::optional<Endpoint> EndpointOf(const ConfigAddress& address) {
+    std::optional<Endpoint> endpoint = ParseIp(address.host);
+    if (endpoint) endpoint->port = address.port;
+    return endpoint;
   }
 
   // Whether the addresses are this machine's, and this user may have the ports. A port in use is no
@@ -185,8 +186,8 @@ class Checker {
     for (const std::string& text : config_.gossip.bind) {
       const absl::StatusOr<ConfigAddress> address = ParseConfigAddress(text, kDefaultPort);
       if (!address.ok()) continue;
-      const absl::StatusOr<Endpoint> endpoint = ToEndpoint(*address);
-      if (!endpoint.ok()) continue;
+      const std::optional<Endpoint> endpoint = EndpointOf(*address);
+      if (!endpoint) continue;
       const int error = TryBind(*endpoint);
       if (error == EADDRNOTAVAIL) {
         Add(FindingLevel::kError, "gossip.bind", "ADDRESS_NOT_LOCAL",

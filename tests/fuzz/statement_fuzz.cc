@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "gossip/base/check.h"
+#include "gossip/endpoint_text.h"
 #include "gossip/statement_codec.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -28,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   SOTTO_CHECK(!statement.alive->addresses.empty() &&
               statement.alive->addresses.size() <= sotto::kAddressesMax);
   for (const sotto::Endpoint& endpoint : statement.alive->addresses) {
-    SOTTO_CHECK(sotto::IsValidMemberEndpoint(endpoint));
+    SOTTO_CHECK(!sotto::IsUnroutable(endpoint));
   }
   SOTTO_CHECK(statement.alive->boot_id ==
               sotto::MakeBootId(parsed.cluster, statement.subject, statement.alive->boot_nonce));
