@@ -224,7 +224,7 @@ absl::StatusOr<Issuer> ReadIssuer(const PemPair& authority, bool unchecked) {
 absl::Status CheckRequest(const IssueRequest& request, const X509* issuer) {
   if (!IsValidClusterName(request.identity.cluster) || !IsValidMemberName(request.identity.name)) {
     return CodedError(
-        absl::StatusCode::kInvalidArgument, "NAME_INVALID",
+        absl::StatusCode::kInvalidArgument, "MEMBER_NAME_INVALID",
         absl::StrCat("names have 1 to ", kMemberNameBytesMax, " (clusters: ", kClusterNameBytesMax,
                      ") characters of A-Z a-z 0-9 . _ - and begin with a letter or "
                      "a digit"));

@@ -45,7 +45,7 @@ struct IssueRequest {
 
 // A leaf under the authority: critical basicConstraints CA:FALSE, keyUsage digitalSignature, EKU
 // serverAuth and clientAuth, one URI SAN made with the GeneralName API (no text form to inject
-// into). INVALID_ARGUMENT NAME_INVALID, CERT_VALIDITY_INVALID (an empty span, or beyond the
+// into). INVALID_ARGUMENT MEMBER_NAME_INVALID, CERT_VALIDITY_INVALID (an empty span, or beyond the
 // authority's), CA_UNREADABLE (not a CA), CERT_KEY_MISMATCH, KEY_FILE_UNREADABLE.
 absl::StatusOr<PemPair> IssueCertificate(const PemPair& authority, const IssueRequest& request);
 

@@ -78,7 +78,7 @@ absl::StatusOr<ClusterKeyRef> ClusterKey::Create(SecretBytes key, std::string_vi
                         absl::StrCat("got ", key.size(), " bytes, want 16, 24 or 32"));
   }
   if (cluster.empty() || cluster.size() > kClusterBytesMax) {
-    return CodedError(StatusCode::kInvalidArgument, "CLUSTER_NAME_BAD",
+    return CodedError(StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
                       absl::StrCat("a cluster's name of ", cluster.size(), " bytes"));
   }
   if (!allow_weak && LooksWeak(key.view())) {

@@ -22,12 +22,12 @@ constexpr size_t kX25519Bytes = 32;
 
 absl::Status CheckNames(std::string_view cluster, std::string_view name) {
   if (cluster.empty() || cluster.size() > kClusterNameBytesMax) {
-    return CodedError(StatusCode::kInvalidArgument, "CLUSTER_NAME_BAD",
+    return CodedError(StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
                       absl::StrCat("a cluster's name of ", cluster.size(), " bytes, want 1 to ",
                                    kClusterNameBytesMax));
   }
   if (name.empty() || name.size() > kMemberNameBytesMax) {
-    return CodedError(StatusCode::kInvalidArgument, "MEMBER_NAME_BAD",
+    return CodedError(StatusCode::kInvalidArgument, "MEMBER_NAME_INVALID",
                       absl::StrCat("a member's name of ", name.size(), " bytes, want 1 to ",
                                    kMemberNameBytesMax));
   }

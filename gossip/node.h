@@ -116,8 +116,8 @@ struct Refusal {
 class Node {
  public:
   // Binds, builds TLS, and begins. ADDRESS_IN_USE, ADDRESS_INVALID, ADDRESS_UNROUTABLE,
-  // NAME_INVALID, the certificate's codes, CERT_WRONG_NAME (it names another node),
-  // OPTIONS_INVALID.
+  // CLUSTER_NAME_INVALID, MEMBER_NAME_INVALID, the certificate's codes, CERT_WRONG_NAME (it names
+  // another node), OPTIONS_INVALID.
   static absl::StatusOr<std::unique_ptr<Node>> Start(NodeOptions options);
   ~Node();
   Node(const Node&) = delete;

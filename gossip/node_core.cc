@@ -62,10 +62,11 @@ absl::StatusOr<std::shared_ptr<NodeCore>> NodeCore::Create(NodeOptions options,
 
 absl::Status NodeCore::Prepare() {
   if (!IsValidClusterName(options_.cluster)) {
-    return Invalid("NAME_INVALID", "the cluster's name must have 1 to 40 of [A-Za-z0-9._-]");
+    return Invalid("CLUSTER_NAME_INVALID",
+                   "the cluster's name must have 1 to 40 of [A-Za-z0-9._-]");
   }
   if (!IsValidMemberName(options_.name)) {
-    return Invalid("NAME_INVALID", "the node's name must have 1 to 128 of [A-Za-z0-9._-]");
+    return Invalid("MEMBER_NAME_INVALID", "the node's name must have 1 to 128 of [A-Za-z0-9._-]");
   }
   if (const auto error = options_.protocol.Validate()) {
     return Invalid("OPTIONS_INVALID", absl::StrCat(error->field, ": ", error->message));

@@ -174,11 +174,11 @@ class Loader {
   void CheckNames() {
     const std::string rule = "want a letter or digit, then letters, digits, \".\", \"_\", \"-\"";
     if (!config().node.cluster.empty() && !IsValidClusterName(config().node.cluster)) {
-      Error("node.cluster", "NAME_INVALID",
+      Error("node.cluster", "CLUSTER_NAME_INVALID",
             absl::StrCat("not a cluster's name: ", rule, ", at most ", kClusterNameBytesMax));
     }
     if (!IsValidMemberName(config().node.name)) {
-      Error("node.name", "NAME_INVALID",
+      Error("node.name", "MEMBER_NAME_INVALID",
             absl::StrCat(IsSet("node.name") ? "not a node's name: " : "the host has no fit name: ",
                          rule, ", at most ", kMemberNameBytesMax));
     }

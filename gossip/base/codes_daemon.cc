@@ -123,10 +123,6 @@ constexpr CodeInfo kPages[] = {
      "silent.",
      "sotto members show NAME tells its address; stop one of the two, or give it another node.name "
      "and certificate"},
-    {"NAME_INVALID", "It is not a node's or cluster's name.",
-     "Names have 1 to 128 (clusters: 40) of the characters A-Z a-z 0-9 . _ - and begin with a "
-     "letter or digit.",
-     "Correct node.name or node.cluster"},
     {"NODE_UNRESPONSIVE", "The protocol loop does not answer.",
      "A fault in the program, or a machine that is starved.",
      "uptime; systemctl restart sottod; report it"},

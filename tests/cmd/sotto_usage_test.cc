@@ -47,7 +47,7 @@ TEST(Usage, NamesTheWrongWordAndTheNearestRightOne) {
       {{"forget", "a/b"}, "is no member's name"},
       {{"join", "a:b:c"}, "ADDRESS_INVALID"},
       {{"certs", "issue", "a", "a"}, "\"a\" is named twice"},
-      {{"certs", "issue", "a b"}, "MEMBER_NAME_BAD"},
+      {{"certs", "issue", "a b"}, "MEMBER_NAME_INVALID"},
       {{"config", "init", "--bind", "127.0.0.1:7950"}, "needs --cluster NAME"},
       {{"config", "init", "--cluster", "c"}, "needs --bind ADDR"},
       {{"keys", "import"}, "needs --from FILE"},

@@ -64,7 +64,8 @@ TEST(AuthorityTest, RefusesNamesThatCannotBe) {
               HasCode("CLUSTER_NAME_INVALID"));
   for (const std::string& name :
        {std::string(), std::string("gw 1"), std::string("gw,URI:x"), std::string(129, 'n')}) {
-    EXPECT_THAT(IssueCertificate(pki.authority(), pki.Request(name)), HasCode("NAME_INVALID"));
+    EXPECT_THAT(IssueCertificate(pki.authority(), pki.Request(name)),
+                HasCode("MEMBER_NAME_INVALID"));
   }
 }
 

@@ -74,9 +74,10 @@ TEST(ClusterKeyTest, WeakKeysAreRefusedUnlessAllowed) {
 
 TEST(ClusterKeyTest, TheClusterNameHasLimits) {
   const Bytes bytes = KeyBytes(16, 1);
-  EXPECT_EQ(ErrorCode(ClusterKey::Create(SecretBytes(bytes), "", 1).status()), "CLUSTER_NAME_BAD");
+  EXPECT_EQ(ErrorCode(ClusterKey::Create(SecretBytes(bytes), "", 1).status()),
+            "CLUSTER_NAME_INVALID");
   EXPECT_EQ(ErrorCode(ClusterKey::Create(SecretBytes(bytes), std::string(256, 'a'), 1).status()),
-            "CLUSTER_NAME_BAD");
+            "CLUSTER_NAME_INVALID");
 }
 
 TEST(KeyringTest, TheFirstKeySealsAndUseChangesIt) {

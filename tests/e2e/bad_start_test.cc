@@ -169,7 +169,7 @@ TEST_F(BadStart, ConfigurationThatCannotBe) {
       {"profile = \"local\"", "profile = \"moon\"", "CONFIG_OUT_OF_RANGE"},
       {"[node]", "[node", "CONFIG_SYNTAX"},
       {"bind = [", "bind = [\"nowhere\", ", "ADDRESS_INVALID"},
-      {"name = \"n", "name = \"-n", "NAME_INVALID"},
+      {"name = \"n", "name = \"-n", "MEMBER_NAME_INVALID"},
   };
   const int node = Add();
   const std::string good = lab_->File(node, "sottod.toml");

@@ -263,7 +263,7 @@ TEST_F(NodeTest, WhatCannotWorkIsToldAtTheStart) {
   for (const std::string& name : {std::string(), std::string(129, 'a'), std::string("a\nb")}) {
     options = Options("b");
     options.name = name;
-    EXPECT_EQ("NAME_INVALID", code(std::move(options)));
+    EXPECT_EQ("MEMBER_NAME_INVALID", code(std::move(options)));
   }
 }
 

@@ -74,7 +74,7 @@ absl::Status WritePair(const std::string& stem, const PemPair& pair) {
 absl::Status CreateCa(const Flags& flags) {
   if (!IsValidClusterName(flags.cluster)) {
     return CodedError(
-        absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_BAD",
+        absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
         "\"" + flags.cluster + "\" is no cluster's name: 1 to 40 of A-Z a-z 0-9 . _ -");
   }
   const std::string stem = flags.dir + "/ca";
@@ -150,7 +150,7 @@ absl::Status CheckNames(const Flags& flags) {
   for (size_t i = 0; i < flags.names.size(); ++i) {
     const std::string& name = flags.names[i];
     if (!IsValidMemberName(name)) {
-      return CodedError(absl::StatusCode::kInvalidArgument, "MEMBER_NAME_BAD",
+      return CodedError(absl::StatusCode::kInvalidArgument, "MEMBER_NAME_INVALID",
                         "\"" + name +
                             "\" is no member's name: 1 to 128 of A-Z a-z 0-9 . _ -, the "
                             "first a letter or a digit");

@@ -78,7 +78,7 @@ absl::StatusOr<std::string> ClusterName(const Context& context, const std::strin
     cluster = config->node.cluster;
   }
   if (IsValidClusterName(cluster)) return cluster;
-  return CodedError(absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_BAD",
+  return CodedError(absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
                     "\"" + cluster + "\" is no cluster's name: 1 to 40 of A-Z a-z 0-9 . _ -");
 }
 
