@@ -18,6 +18,7 @@ constexpr int64_t kCertificateGraceS = 3'600;
 
 bool IsSound(const StatementRef& statement) {
   if (!statement || statement->subject.empty() || statement->signer.empty()) return false;
+  if (IsSaidKind(statement->kind)) return false;
   if (statement->alive.has_value() != (statement->kind == StatementKind::kAlive)) return false;
   return (statement->signer == statement->subject) == IsOwnersKind(statement->kind);
 }

@@ -18,6 +18,10 @@ int Rank(StatementKind kind) {
       return 1;
     case StatementKind::kForget:
       return 2;
+    case StatementKind::kUserEvent:
+    case StatementKind::kQuery:
+    case StatementKind::kAnswer:
+      break;  // in no row
   }
   return 0;
 }

@@ -20,11 +20,26 @@
 namespace sotto {
 
 // Alive and Leave are said by the member itself, Suspect and Dead by an accuser, Forget by the node
-// whose operator asked for it (design W8).
-enum class StatementKind : uint8_t { kAlive = 1, kLeave = 2, kSuspect = 3, kDead = 4, kForget = 5 };
+// whose operator asked for it (design W8). The said kinds are a member's words to the others; they
+// are no part of any row.
+enum class StatementKind : uint8_t {
+  kAlive = 1,
+  kLeave = 2,
+  kSuspect = 3,
+  kDead = 4,
+  kForget = 5,
+  kUserEvent = 6,
+  kQuery = 7,
+  kAnswer = 8,
+};
 
 constexpr bool IsOwnersKind(StatementKind kind) {
   return kind == StatementKind::kAlive || kind == StatementKind::kLeave;
+}
+
+constexpr bool IsSaidKind(StatementKind kind) {
+  return kind == StatementKind::kUserEvent || kind == StatementKind::kQuery ||
+         kind == StatementKind::kAnswer;
 }
 
 // One label of a member. A tag list is sorted by key and holds each key once.

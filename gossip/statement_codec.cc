@@ -166,6 +166,12 @@ std::string_view ToString(StatementKind kind) {
       return "dead";
     case StatementKind::kForget:
       return "forget";
+    case StatementKind::kUserEvent:
+      return "event";
+    case StatementKind::kQuery:
+      return "query";
+    case StatementKind::kAnswer:
+      return "answer";
   }
   return "unknown";
 }

@@ -37,7 +37,7 @@ struct StatementContext {
   uint8_t version_max = kFrameVersion;
 };
 
-// "alive", "leave", "suspect", "dead", "forget".
+// "alive", "leave", "suspect", "dead", "forget"; "event", "query", "answer".
 std::string_view ToString(StatementKind kind);
 
 // Signs. INVALID_ARGUMENT STATEMENT_INVALID: a draft that no receiver would take (names, addresses,
