@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "store/crc32.h"
 #include "store/file_rules.h"
 
 namespace sotto {
@@ -30,17 +31,6 @@ struct StateText {
   std::string cluster, name;
   uint32_t boot_number = 0;
 };
-
-// CRC-32 as in Ethernet: any single flipped bit and any burst of up to 32 bits is noticed. The file
-// is guarded against disks, not against people.
-uint32_t Crc32(std::string_view bytes) {
-  uint32_t crc = 0xffffffffu;
-  for (const char c : bytes) {
-    crc ^= static_cast<unsigned char>(c);
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xedb88320u : 0u);
-  }
-  return ~crc;
-}
 
 std::string Format(const StateText& state) {
   std::string text = absl::StrCat("sotto-node-state 1\ncluster ", state.cluster, "\nname ",

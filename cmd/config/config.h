@@ -41,6 +41,7 @@ struct Config {
     std::vector<std::string> bind;       // "host:port", the port always given
     std::vector<std::string> advertise;  // empty: what is bound
     std::vector<std::string> join;
+    bool rejoin_after_leave = false;
     std::string profile = "lan";
     ProtocolOptions protocol;  // the profile with the single overrides applied
   };

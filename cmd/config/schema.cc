@@ -173,6 +173,9 @@ constexpr KeySpec kSchema[] = {
         "gossip.advertise", kTextList, "", "addresses told to the others; default: what is bound"),
     Key<&Config::gossip, &Gossip::join>("gossip.join", kTextList, "",
                                         "contacts, tried for ever; one that lives is enough"),
+    Key<&Config::gossip, &Gossip::rejoin_after_leave>(
+        "gossip.rejoin_after_leave", kBool, "false",
+        "dial the peers known before also after `sotto leave`"),
     Key<&Config::gossip, &Gossip::profile>("gossip.profile", kText, "lan", "sets every timer below",
                                            "local|lan|wan"),
     Time<&P::probe_interval>("gossip.probe_interval", 10 * kMs, kHour,

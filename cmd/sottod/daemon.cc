@@ -23,6 +23,7 @@
 #include "cmd/sottod/event_ring.h"
 #include "cmd/sottod/health.h"
 #include "cmd/sottod/node_backend.h"
+#include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/process.h"
 #include "gossip/base/coded_error.h"
 #include "store/key_watcher.h"
@@ -79,7 +80,7 @@ class Daemon {
   void WaitForTick();
   void Tick();
   void LogReady();
-  void OnEvent(const Event& event);
+  void OnEvent(const Event& event, const std::shared_ptr<const NodeView>& view);
   void OnKeyReport(const KeyReport& report);
   [[noreturn]] void EndAtOnce();
 
@@ -97,6 +98,7 @@ class Daemon {
 
   // Destroyed from the last to the first. The node's last callback may run until the node is gone,
   // so callbacks use only what stands above.
+  std::unique_ptr<PeerKeeper> peers_;
   RunningParts parts_;
   std::unique_ptr<NodeBackend> backend_;
   std::unique_ptr<KeyWatcher> watcher_;
@@ -138,6 +140,9 @@ absl::Status Daemon::Start(bool secrets_locked) {
   if (!certificates.ok()) return certificates.status();
   view.certificates = *std::move(certificates);
   view.on_left = [this] { asio::post(io_, [this] { io_.stop(); }); };
+  peers_ = std::make_unique<PeerKeeper>(
+      std::move(parts_.peers), [log = log_](const LogRecord& record) { log->Write(record); });
+  view.peers = peers_.get();
 
   KeyWatcher::Options watch;
   watch.interval = std::chrono::milliseconds(config.store.poll.millis());
@@ -148,7 +153,10 @@ absl::Status Daemon::Start(bool secrets_locked) {
   backend_ = std::make_unique<NodeBackend>(std::move(view), sources_, loaded_,
                                            std::move(parts_.tls_files));
   subscription_ = parts_.node->Watch(
-      [this](const Event& event, const std::shared_ptr<const NodeView>&) { OnEvent(event); });
+      [this](const Event& event, const std::shared_ptr<const NodeView>& picture) {
+        OnEvent(event, picture);
+      });
+  peers_->Note(parts_.node->View());
 
   server_ = std::make_unique<AdminServer>(AdminServer::Options(), *std::move(socket),
                                           backend_.get(), &events_);
@@ -216,6 +224,7 @@ void Daemon::OnSignal(int signal) {
 
 void Daemon::BeginLeave() {
   leaving_ = true;
+  peers_->BeginLeave();
   NotifyStopping();
   log_->Write({LogLevel::kInfo, "leaving", {{"node", loaded_.config.node.name}}});
   leaver_ = std::thread([this] {
@@ -269,10 +278,11 @@ void Daemon::Tick() {
   log_->Write(record);
 }
 
-void Daemon::OnEvent(const Event& event) {
+void Daemon::OnEvent(const Event& event, const std::shared_ptr<const NodeView>& view) {
   if (event.kind == EventKind::kKeyTrouble) key_trouble_ns_ = SteadyNanos();
   log_->Write(ToLogRecord(event));
   events_.Append(ToRingEvent(event, UnixMillis()));
+  peers_->Note(view);
 }
 
 void Daemon::OnKeyReport(const KeyReport& report) {

@@ -121,9 +121,15 @@ absl::StatusOr<int> NodeBackend::Join(const std::vector<std::string>& contacts,
 }
 
 absl::StatusOr<bool> NodeBackend::Leave(std::chrono::milliseconds timeout) {
+  // Written down first: whatever happens during the goodbye, this node does not come back by
+  // itself.
+  parts_.peers->MarkLeft(true);
   const absl::Status status = parts_.node->Leave(timeout);
   const bool unheard = absl::IsDeadlineExceeded(status);
-  if (!status.ok() && !unheard) return status;
+  if (!status.ok() && !unheard) {
+    parts_.peers->MarkLeft(false);
+    return status;
+  }
   parts_.on_left();
   return !unheard;
 }

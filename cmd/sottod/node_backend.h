@@ -16,6 +16,7 @@
 
 #include "cmd/sottod/admin_backend.h"
 #include "cmd/sottod/log.h"
+#include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/reload.h"
 #include "cmd/sottod/startup.h"
 #include "store/key_watcher.h"
@@ -27,6 +28,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   struct Parts {
     Node* node = nullptr;
     KeyWatcher* watcher = nullptr;
+    PeerKeeper* peers = nullptr;
     DaemonLog* log = nullptr;
     std::string store_url;  // without a password
     std::vector<HealthNote> lasting_notes;

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cmd/sottod/peer_keeper.h"
 #include "crypto/certificate.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
@@ -25,6 +27,54 @@ absl::StatusOr<std::shared_ptr<NodeState>> OpenState(const Config& config, const
           {"message", std::string(state->recovered().message())}}});
   }
   return std::shared_ptr<NodeState>(std::move(state));
+}
+
+// Peers known before that are dialled at a start, beside the configured contacts.
+constexpr size_t kKnownContactsMax = 24;
+
+std::unique_ptr<PeerBook> OpenPeers(const Config& config, const LogSink& log) {
+  auto peers =
+      std::make_unique<PeerBook>(config.node.state_dir, config.node.cluster, config.node.name);
+  if (!peers->recovered().ok()) {
+    log({LogLevel::kWarn,
+         "peers_recovered",
+         {{"code", ErrorCode(peers->recovered())},
+          {"message", std::string(peers->recovered().message())}}});
+  }
+  return peers;
+}
+
+// A node that knew members on other machines founds no second cluster with a key of its own (K4).
+bool KnowsOtherMachines(const Config& config, const PeerBook& peers) {
+  for (const KnownPeer& peer : peers.Peers()) {
+    for (const Endpoint& address : peer.addresses) {
+      if (IsOutsideThisMachine(ToString(address), config.gossip.bind)) return true;
+    }
+  }
+  return false;
+}
+
+// The configured contacts, then peers known before.
+std::vector<std::string> ContactsOf(const Config& config, const PeerBook& peers, uint32_t boot,
+                                    const LogSink& log) {
+  std::vector<std::string> contacts = config.gossip.join;
+  std::vector<std::string> known =
+      ChooseContacts(peers, config.gossip.rejoin_after_leave, kKnownContactsMax,
+                     std::hash<std::string>()(config.node.name) + boot);
+  std::erase_if(known, [&](const std::string& contact) {
+    return std::find(contacts.begin(), contacts.end(), contact) != contacts.end();
+  });
+  contacts.insert(contacts.end(), known.begin(), known.end());
+  if (!known.empty()) {
+    log({LogLevel::kInfo, "rejoining", {{"known_peers", absl::StrJoin(known, ",")}}});
+  } else if (peers.left() && !config.gossip.rejoin_after_leave) {
+    log({LogLevel::kInfo,
+         "not_rejoining",
+         {{"why",
+           "this node was taken out by `sotto leave`; contacts come from gossip.join or "
+           "`sotto join` alone"}}});
+  }
+  return contacts;
 }
 
 CertificateSummary Summarize(std::string_view use, const Certificate& certificate) {
@@ -69,13 +119,14 @@ absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log
   RunningParts parts;
   SOTTO_ASSIGN_OR_RETURN(parts.tls_files, ReadTlsFiles(config));
   SOTTO_ASSIGN_OR_RETURN(parts.state, OpenState(config, log));
+  parts.peers = OpenPeers(config, log);
 
   StoreOptions store_options;
   store_options.create = config.store.create;
   SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store,
                          OpenSystemsTable(config.store.url, store_options));
   parts.store = std::move(store);
-  parts.policy.may_create = MayMintKey(config);
+  parts.policy.may_create = MayMintKey(config) && !KnowsOtherMachines(config, *parts.peers);
   parts.policy.allow_weak = config.encryption.allow_weak_key;
   parts.policy.allow_hex_looking = config.encryption.allow_hex_looking_key;
   SOTTO_ASSIGN_OR_RETURN(parts.key,
@@ -95,7 +146,7 @@ absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log
   options.name = config.node.name;
   options.bind = config.gossip.bind;
   options.advertise = config.gossip.advertise;
-  options.join = config.gossip.join;
+  options.join = ContactsOf(config, *parts.peers, parts.boot_number, log);
   options.tags = config.node.tags;
   options.protocol = config.gossip.protocol;
   options.tls = ToMaterial(parts.tls_files);

@@ -16,6 +16,7 @@
 #include "gossip/node.h"
 #include "store/cluster_key.h"
 #include "store/node_state.h"
+#include "store/peer_book.h"
 #include "store/systems_table.h"
 
 namespace sotto {
@@ -36,6 +37,7 @@ DaemonExit ExitCodeOf(const absl::Status& status);
 struct RunningParts {
   TlsFiles tls_files;  // what the node started with; taken over by the reloader
   std::shared_ptr<NodeState> state;
+  std::unique_ptr<PeerBook> peers;  // taken over by the keeper
   std::shared_ptr<SystemsTable> store;
   StoredKey key;
   KeyPolicy policy;

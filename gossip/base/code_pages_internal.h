@@ -11,6 +11,7 @@ namespace sotto::internal {
 std::span<const CodeInfo> KeysPages();
 std::span<const CodeInfo> TrustPages();
 std::span<const CodeInfo> DaemonPages();
+std::span<const CodeInfo> HandlerPages();
 std::span<const CodeInfo> WordsPages();
 
 }  // namespace sotto::internal

@@ -22,7 +22,7 @@ std::string Lower(std::string_view text) {
 std::vector<CodeInfo> Collect() {
   std::vector<CodeInfo> all;
   for (const auto pages : {internal::KeysPages(), internal::TrustPages(), internal::DaemonPages(),
-                           internal::WordsPages()}) {
+                           internal::HandlerPages(), internal::WordsPages()}) {
     all.insert(all.end(), pages.begin(), pages.end());
   }
   std::sort(all.begin(), all.end(),

@@ -51,6 +51,7 @@ inline DaemonSnapshot MakeSnapshot() {
   s.unix_ms = 1'795'269'731'120;
   s.now = Instant() + Duration::Hours(100);
   auto view = std::make_shared<NodeView>();
+  view->now = s.now;
   const Instant recent = s.now - Duration::Millis(1200);
   view->members = {MakeMember("gw-1", MemberState::kAlive, recent),
                    MakeMember("gw-2", MemberState::kAlive, recent),
