@@ -4,9 +4,11 @@
 
 #include <string_view>
 
+#include "gossip/version.h"
+
 namespace sotto {
 
-inline constexpr std::string_view kVersion = "0.1.0";
+inline constexpr std::string_view kVersion = SOTTO_VERSION;
 
 }  // namespace sotto
 
