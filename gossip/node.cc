@@ -4,89 +4,127 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <future>
+#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/node_callbacks.h"
 #include "gossip/node_core.h"
+#include "gossip/node_watch.h"
 
 namespace sotto {
 
 namespace asio = boost::asio;
 
-// Owns the node's thread and io_context, where it has its own, and posts to the strand.
+namespace {
+
+// What a call waits beyond its timeout for the loop to say that it has passed.
+constexpr std::chrono::seconds kLoopGrace{1};
+
+// An io_context with one thread that runs it until Stop().
+class LoopThread {
+ public:
+  LoopThread() : loop_(std::make_shared<Loop>()) {
+    thread_ = std::thread([loop = loop_] { loop->io.run(); });
+  }
+  ~LoopThread() { Stop(); }
+  asio::io_context& io() { return loop_->io; }
+  // From the thread itself it only ends after what it runs now.
+  void Stop() {
+    if (!thread_.joinable()) return;
+    loop_->io.stop();
+    if (thread_.get_id() == std::this_thread::get_id()) {
+      thread_.detach();  // it holds the loop
+    } else {
+      thread_.join();
+    }
+  }
+
+ private:
+  struct Loop {
+    asio::io_context io{1};
+    asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(io);
+  };
+  std::shared_ptr<Loop> loop_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+// Owns the node's threads, where it has its own, and takes its turn.
 class Node::Impl {
  public:
-  ~Impl() { Stop(); }
+  ~Impl() {
+    Stop();
+    core_.reset();  // before the loops that its sockets belong to
+  }
 
   absl::Status Start(NodeOptions options) {
-    if (options.io == nullptr) own_io_ = std::make_unique<asio::io_context>(1);
-    asio::io_context& io = own_io_ ? *own_io_ : *options.io;
-    SOTTO_ASSIGN_OR_RETURN(core_, NodeCore::Create(std::move(options), io));
-    asio::post(core_->strand(), [core = core_] { core->Begin(); });
-    if (own_io_) {
-      guard_.emplace(asio::make_work_guard(*own_io_));
-      thread_ = std::thread([io = own_io_.get()] { io->run(); });
-    }
+    SOTTO_RETURN_IF_ERROR(options.Validate());
+    embedder_io_ = options.io;
+    if (options.io == nullptr) protocol_loop_.emplace();
+    asio::io_context& io = options.io != nullptr ? *options.io : protocol_loop_->io();
+    asio::io_context* callbacks_io = options.callbacks_io;
+    if (callbacks_io == nullptr) callbacks_io = options.io;
+    if (callbacks_io == nullptr) callbacks_io = &callbacks_loop_.emplace().io();
+    runner_ = std::make_shared<CallbackRunner>(*callbacks_io);
+    SOTTO_ASSIGN_OR_RETURN(core_, NodeCore::Create(std::move(options), io, runner_));
+    asio::post(core_->executor(), [core = core_] { core->Begin(); });
     return absl::OkStatus();
   }
 
   void Stop() {
-    if (!core_) return;
-    if (!own_io_) {
-      asio::dispatch(core_->strand(), [core = core_] { core->Stop(); });
-      core_.reset();
-      return;
-    }
-    asio::post(core_->strand(), [core = core_, io = own_io_.get()] {
-      core->Stop();
-      io->stop();
-    });
-    guard_.reset();
-    thread_.join();
-    core_.reset();
-    own_io_.reset();
+    if (core_) Run([](NodeCore& core) { core.Stop(); });
+    if (runner_) runner_->Stop();
+    if (protocol_loop_) protocol_loop_->Stop();
+    if (callbacks_loop_) callbacks_loop_->Stop();
   }
 
-  // Runs `work` on the strand and returns its result; at once where this is the strand.
+  // Does `work` now, in the calling thread: nothing else touches the node meanwhile.
   template <typename Work>
   auto Run(Work work) -> decltype(work(std::declval<NodeCore&>())) {
-    using Result = decltype(work(std::declval<NodeCore&>()));
-    if (core_->strand().running_in_this_thread()) return work(*core_);
-    std::promise<Result> promise;
-    std::future<Result> future = promise.get_future();
-    asio::post(core_->strand(), [&] { promise.set_value(work(*core_)); });
-    return future.get();
+    const std::lock_guard turn(*core_->turn());
+    return work(*core_);
   }
 
-  // Begins `work`, which calls back once, and waits for it; from the strand itself it is only
-  // begun.
+  // Begins `work`, which calls back once, and waits for it; `begun` where nobody may wait.
   template <typename Result, typename Work>
-  Result Wait(Result begun, Work work) {
-    if (core_->strand().running_in_this_thread()) {
-      work(*core_, [](Result) {});
-      return begun;
-    }
-    auto promise = std::make_shared<std::promise<Result>>();
+  Result Wait(std::chrono::milliseconds timeout, Result begun, Work work) {
+    const auto promise = std::make_shared<std::promise<Result>>();
     std::future<Result> future = promise->get_future();
-    asio::post(core_->strand(), [core = core_, promise, work] {
-      work(*core, [promise](Result result) { promise->set_value(std::move(result)); });
+    const absl::Status state = Run([&](NodeCore& core) -> absl::Status {
+      if (core.stopped()) return absl::CancelledError("the node has stopped");
+      work(core, [promise](Result result) { promise->set_value(std::move(result)); });
+      return absl::OkStatus();
     });
-    return future.get();
+    if (!state.ok()) return state;
+    if (MustNotBlock()) return begun;
+    if (future.wait_for(timeout + kLoopGrace) == std::future_status::ready) return future.get();
+    return CodedError(absl::StatusCode::kDeadlineExceeded, "NODE_UNRESPONSIVE",
+                      "the call was begun, but no thread runs the node's io_context");
+  }
+
+  // This thread runs the embedder's loop, and may be the only one that does.
+  bool MustNotBlock() const {
+    return embedder_io_ != nullptr && embedder_io_->get_executor().running_in_this_thread();
   }
 
   const std::shared_ptr<NodeCore>& core() const { return core_; }
 
  private:
-  std::unique_ptr<asio::io_context> own_io_;
-  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> guard_;
+  asio::io_context* embedder_io_ = nullptr;
+  std::optional<LoopThread> protocol_loop_;
+  std::optional<LoopThread> callbacks_loop_;
+  std::shared_ptr<CallbackRunner> runner_;
   std::shared_ptr<NodeCore> core_;
-  std::thread thread_;
 };
 
 Node::Node() = default;
-Node::~Node() = default;
+Node::~Node() {
+  if (impl_) impl_->Stop();  // callbacks may use the node until this returns
+}
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
   auto node = std::unique_ptr<Node>(new Node());
@@ -107,40 +145,33 @@ std::vector<Refusal> Node::Refusals() const {
 
 class Node::Subscription::Impl {
  public:
-  Impl(std::weak_ptr<NodeCore> core, uint64_t id) : core_(std::move(core)), id_(id) {}
-  ~Impl() {
-    const std::shared_ptr<NodeCore> core = core_.lock();
-    if (!core) return;
-    // On the strand: at once, so that no callback follows. Elsewhere a callback may be under way,
-    // but none begins once the strand has run this.
-    asio::dispatch(core->strand(), [core, id = id_] { core->RemoveWatcher(id); });
-  }
+  explicit Impl(std::shared_ptr<WatchQueue> queue) : queue_(std::move(queue)) {}
+  ~Impl() { queue_->Close(); }
 
  private:
-  std::weak_ptr<NodeCore> core_;
-  uint64_t id_;
+  std::shared_ptr<WatchQueue> queue_;
 };
 
 Node::Subscription::Subscription() = default;
 Node::Subscription::~Subscription() = default;
 
-std::unique_ptr<Node::Subscription> Node::Watch(EventCallback callback) {
-  const uint64_t id =
-      impl_->Run([&](NodeCore& core) { return core.AddWatcher(std::move(callback)); });
+std::unique_ptr<Node::Subscription> Node::Watch(WatchCallback callback, WatchOptions options) {
   auto subscription = std::unique_ptr<Subscription>(new Subscription());
-  subscription->impl_ = std::make_unique<Subscription::Impl>(impl_->core(), id);
+  subscription->impl_ = std::make_unique<Subscription::Impl>(
+      impl_->Run([&](NodeCore& core) { return core.Watch(std::move(callback), options); }));
   return subscription;
 }
 
 absl::StatusOr<int> Node::Join(const std::vector<std::string>& contacts,
                                std::chrono::milliseconds timeout) {
-  return impl_->Wait(absl::StatusOr<int>(0), [contacts, timeout](NodeCore& core, auto done) {
-    core.Join(contacts, timeout, std::move(done));
-  });
+  return impl_->Wait(timeout, absl::StatusOr<int>(0),
+                     [contacts, timeout](NodeCore& core, auto done) {
+                       core.Join(contacts, timeout, std::move(done));
+                     });
 }
 
 absl::Status Node::Leave(std::chrono::milliseconds timeout) {
-  return impl_->Wait(absl::OkStatus(), [timeout](NodeCore& core, auto done) {
+  return impl_->Wait(timeout, absl::OkStatus(), [timeout](NodeCore& core, auto done) {
     core.Leave(timeout, std::move(done));
   });
 }
@@ -161,11 +192,11 @@ absl::Status Node::SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing) {
   return impl_->Run([&](NodeCore& core) { return core.SetKeys(std::move(keys), sealing); });
 }
 
-bool Node::Ping(std::chrono::milliseconds timeout) {
-  if (impl_->core()->strand().running_in_this_thread()) return true;
-  auto promise = std::make_shared<std::promise<void>>();
+bool Node::IsResponsive(std::chrono::milliseconds timeout) {
+  if (impl_->MustNotBlock()) return true;  // this thread is the loop
+  const auto promise = std::make_shared<std::promise<void>>();
   std::future<void> future = promise->get_future();
-  asio::post(impl_->core()->strand(), [promise] { promise->set_value(); });
+  asio::post(impl_->core()->executor(), [promise] { promise->set_value(); });
   return future.wait_for(timeout) == std::future_status::ready;
 }
 

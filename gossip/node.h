@@ -1,17 +1,23 @@
 // One member of a sotto cluster, running: the protocol core with sockets, frames, statements and
 // TLS. The public library.
 //
-//   auto node = sotto::Node::Start(std::move(options));     // StatusOr; the status says what to do
-//   auto watch = (*node)->Watch([](const sotto::Event& e) { … });
-//   for (const auto& member : (*node)->View()->members) …
-//   (*node)->Leave(std::chrono::seconds(5));                  // tell the others; the destructor
-//   does not
+//   sotto::NodeOptions options = sotto::NodeOptions::Lan();   // Local(), Wan()
+//   auto node = sotto::Node::Start(std::move(options));       // StatusOr; the status says what to
+//   do auto watch = (*node)->Watch([](const sotto::WatchItem& item) { … }); for (const auto& member
+//   : (*node)->View()->members) …
+//   (*node)->Leave(std::chrono::seconds(5));  // tell the others; the destructor does not
 //
-// Threads: every method may be called from any thread, also from a callback. The node runs on its
-// own thread, or on the io_context that the options name. Callbacks run there, one at a time, no
-// lock held. Ownership: the destructor stops at once, closes its sockets and waits for its own
-// thread; it never tells the others. With an io_context of the embedder's, destroy the node on it
-// or after it stopped. No globals, no signal handlers, no output of its own.
+// Threads: every method may be called from any thread, also from a callback, and before an
+// embedder's io_context runs. The node has two threads of its own, one for the protocol and one for
+// callbacks, or runs on the io_contexts that the options name. Callbacks run one at a time, no lock
+// held, off the protocol's strand. Methods with a timeout block the calling thread, unless it is
+// one that runs the embedder's io_context of this node, perhaps the only one: then they are begun,
+// and return what their comment says.
+// Ownership: the destructor stops at once and closes the sockets; it never tells the others. It
+// waits for a callback or a `persist_boot` that runs, unless it is called from that callback. With
+// an io_context of the embedder's, destroy the node before the io_context.
+// Errors: statuses with codes; nothing throws. What a callback throws is caught and counted. No
+// globals, no signal handlers, no output of its own.
 #ifndef SOTTO_GOSSIP_NODE_H_
 #define SOTTO_GOSSIP_NODE_H_
 
@@ -22,6 +28,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -49,6 +57,15 @@ struct TlsMaterial {
 };
 
 struct NodeOptions {
+  // `protocol` for one site, one machine, or sites apart.
+  static NodeOptions Lan();
+  static NodeOptions Local();
+  static NodeOptions Wan();
+  // What can be told without touching the system; Start() asks it too. INVALID_ARGUMENT
+  // OPTIONS_INVALID, CLUSTER_NAME_INVALID, MEMBER_NAME_INVALID, ADDRESS_INVALID, TAGS_INVALID,
+  // KEY_MISSING; the message begins with the field: "protocol.gossip_fanout: must be from 1 to 64".
+  absl::Status Validate() const;
+
   std::string cluster;
   std::string name;
   std::vector<std::string> bind;       // "10.0.3.11:7950", "[::1]:0"; UDP and TCP; at least one
@@ -63,9 +80,13 @@ struct NodeOptions {
   // Writes a higher boot number durably; called off the strand. Null: kept in memory only.
   std::function<absl::Status(uint32_t)> persist_boot;
 
-  LogSink log;                            // null: silent
-  boost::asio::io_context* io = nullptr;  // null: a thread of its own
-  uint64_t seed = 0;                      // 0: from the system's generator
+  LogSink log;  // null: silent
+  // Where the protocol runs; null: on a thread of its own.
+  boost::asio::io_context* io = nullptr;
+  // Where callbacks run. Null: on a second thread, so that a slow callback never delays the
+  // protocol; with an `io` of the embedder's, there.
+  boost::asio::io_context* callbacks_io = nullptr;
+  uint64_t seed = 0;  // 0: from the system's generator
 };
 
 // What the node has counted since it started.
@@ -81,13 +102,19 @@ struct NodeStats {
   uint64_t frames_sealed = 0;                              // under the present sealing key
   uint64_t send_errors = 0;
   uint64_t certificates_cached = 0, statements_cached = 0;
+  uint64_t callback_exceptions = 0;  // thrown by the application's callbacks
   ProtocolCounters protocol;
 };
 
 // An immutable picture of the cluster as this node sees it; shared, no lock needed.
 struct NodeView {
   uint64_t sequence = 0;            // rises with every change
+  uint64_t epoch = 0;               // of this start of the node: whose numbers `last_item` has
+  uint64_t last_item = 0;           // of subscriptions; this picture includes it
   std::vector<MemberInfo> members;  // sorted by name; this node included
+  // A hint: the lowest name that is alive or suspect; empty if there is none. Nodes that see other
+  // members name other leaders, and in a partition each side has one.
+  std::string leader;
   Standing standing;
   Incarnation incarnation;
   SetHash set_hash;
@@ -113,6 +140,29 @@ struct Refusal {
   std::string message;
 };
 
+// First of all, and after a slow consumer lost `missed` items: everything as it is.
+struct WatchSnapshot {
+  std::shared_ptr<const NodeView> view;
+  uint64_t missed = 0;
+};
+using WatchBody = std::variant<WatchSnapshot, Event>;
+
+// What a subscription hears, in order. Each item's sequence is one more than that of the item
+// before; a snapshot's is that of the last item it includes (so its own is the previous one's plus
+// `missed`). All subscriptions of a node share the numbers.
+struct WatchItem {
+  uint64_t epoch = 0;
+  uint64_t sequence = 0;
+  WatchBody body;
+  std::shared_ptr<const NodeView> view;  // as of this item, or newer
+};
+using WatchCallback = std::function<void(const WatchItem&)>;
+
+struct WatchOptions {
+  // Items that may wait for the callback; one more, and they all go, for a snapshot.
+  size_t queue_max = 1'024;
+};
+
 class Node {
  public:
   // Binds, builds TLS, and begins. ADDRESS_IN_USE, ADDRESS_INVALID, ADDRESS_UNROUTABLE,
@@ -127,17 +177,18 @@ class Node {
   NodeStats Stats() const;
   std::vector<Refusal> Refusals() const;
 
-  // Calls `callback` for every event from now on, until the handle is destroyed.
+  // Calls `callback` with a snapshot, then with every change, until the handle is destroyed. The
+  // handle may be destroyed anywhere, also in the callback; elsewhere that waits for a call under
+  // way, and none follows. It may outlive the node.
   class Subscription;
-  using EventCallback = std::function<void(const Event&, const std::shared_ptr<const NodeView>&)>;
-  std::unique_ptr<Subscription> Watch(EventCallback callback);
+  std::unique_ptr<Subscription> Watch(WatchCallback callback, WatchOptions options = {});
 
   // Adds contacts and waits until one has answered. UNAVAILABLE JOIN_FAILED: none did in time, with
-  // the reason of each; they are tried on for ever all the same.
+  // the reason of each; they are tried on for ever all the same. Begun only: 0.
   absl::StatusOr<int> Join(const std::vector<std::string>& contacts,
                            std::chrono::milliseconds timeout);
   // Says goodbye and waits until it was heard, or `timeout` passed (DEADLINE_EXCEEDED: it was still
-  // sent). The node stays up, silent.
+  // sent). The node stays up, silent. Begun only: OK.
   absl::Status Leave(std::chrono::milliseconds timeout);
   // NOT_FOUND MEMBER_UNKNOWN. FAILED_PRECONDITION: it is this node.
   absl::Status Forget(std::string_view name);
@@ -151,7 +202,7 @@ class Node {
   absl::Status SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing);
   // Waits until the strand has run everything posted before; false after `timeout`. A watchdog's
   // and a test's question: is the loop alive?
-  bool Ping(std::chrono::milliseconds timeout);
+  bool IsResponsive(std::chrono::milliseconds timeout);
 
  private:
   Node();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/strand.hpp>
 #include <utility>
 
 #include "crypto/secure_random.h"
@@ -43,43 +44,30 @@ absl::Status Invalid(std::string_view code, std::string_view message) {
 
 // ---- making -------------------------------------------------------------------------------------
 
-NodeCore::NodeCore(NodeOptions options, asio::io_context& io)
+NodeCore::NodeCore(NodeOptions options, asio::io_context& io,
+                   std::shared_ptr<CallbackRunner> runner)
     : options_(std::move(options)),
-      io_(io),
-      strand_(asio::make_strand(io)),
-      executor_(strand_),
+      executor_(TurnExecutor(asio::make_strand(io), turn_)),
+      runner_(std::move(runner)),
       timer_(executor_),
-      housekeeping_(executor_) {}
+      housekeeping_(executor_),
+      watchers_(runner_),
+      epoch_(static_cast<uint64_t>(ClockNs(CLOCK_REALTIME))) {}
 
 NodeCore::~NodeCore() = default;
 
 absl::StatusOr<std::shared_ptr<NodeCore>> NodeCore::Create(NodeOptions options,
-                                                           asio::io_context& io) {
-  auto core = std::shared_ptr<NodeCore>(new NodeCore(std::move(options), io));
+                                                           asio::io_context& io,
+                                                           std::shared_ptr<CallbackRunner> runner) {
+  auto core = std::shared_ptr<NodeCore>(new NodeCore(std::move(options), io, std::move(runner)));
   SOTTO_RETURN_IF_ERROR(core->Prepare());
   return core;
 }
 
 absl::Status NodeCore::Prepare() {
-  if (!IsValidClusterName(options_.cluster)) {
-    return Invalid("CLUSTER_NAME_INVALID",
-                   "the cluster's name must have 1 to 40 of [A-Za-z0-9._-]");
-  }
-  if (!IsValidMemberName(options_.name)) {
-    return Invalid("MEMBER_NAME_INVALID", "the node's name must have 1 to 128 of [A-Za-z0-9._-]");
-  }
-  if (const auto error = options_.protocol.Validate()) {
-    return Invalid("OPTIONS_INVALID", absl::StrCat(error->field, ": ", error->message));
-  }
+  SOTTO_RETURN_IF_ERROR(options_.Validate());
   std::sort(options_.tags.begin(), options_.tags.end());
-  if (!AreValidTags(options_.tags)) {
-    return Invalid("TAGS_INVALID", "tags must have distinct keys and at most 512 bytes in all");
-  }
-  if (options_.keys.empty()) return Invalid("KEY_MISSING", "a node cannot start without a key");
   for (const ClusterKeyRef& key : options_.keys) SOTTO_RETURN_IF_ERROR(keyring_.Install(key));
-  for (const std::string& contact : options_.join) {
-    SOTTO_RETURN_IF_ERROR(SplitHostPort(contact).status());
-  }
   contacts_ = options_.join;
 
   SOTTO_ASSIGN_OR_RETURN(identity_, ProcessIdentity::Create(options_.cluster, options_.name));
@@ -127,7 +115,6 @@ absl::Status NodeCore::PrepareTls() {
 }
 
 absl::Status NodeCore::PrepareAddresses() {
-  if (options_.bind.empty()) return Invalid("ADDRESS_INVALID", "no address to bind");
   std::vector<Endpoint> bind;
   for (const std::string& text : options_.bind) {
     SOTTO_ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(text));
@@ -179,7 +166,7 @@ void NodeCore::Stop() {
   for (const auto& weak : streams_) {
     if (const auto stream = weak.lock()) stream->Close();
   }
-  watchers_.clear();
+  watchers_.Clear();
   const absl::Status gone = absl::CancelledError("the node has stopped");
   for (const auto& join : joins_) {
     join->timer->cancel();
@@ -302,7 +289,12 @@ std::shared_ptr<const NodeView> NodeCore::View() const {
 void NodeCore::PublishView() {
   auto view = std::make_shared<NodeView>();
   view->sequence = ++view_sequence_;
+  view->epoch = epoch_;
+  view->last_item = last_item_;
   view->members = protocol_->Members(true);
+  const auto leader = std::find_if(view->members.begin(), view->members.end(),
+                                   [](const auto& m) { return m.state <= MemberState::kSuspect; });
+  if (leader != view->members.end()) view->leader = leader->name;
   view->standing = protocol_->standing();
   view->incarnation = protocol_->incarnation();
   view->set_hash = protocol_->set_hash();
@@ -329,13 +321,19 @@ const NodeStats& NodeCore::CurrentStats() {
   stats_.frames_sealed = codec_->FramesSealed(keyring_.sealing()->id());
   stats_.certificates_cached = cache_->certificates();
   stats_.statements_cached = cache_->statements();
+  stats_.callback_exceptions = runner_->exceptions() + sink_exceptions_;
   stats_.protocol = protocol_->counters();
   return stats_;
 }
 
 void NodeCore::Log(LogLevel level, std::string event,
                    std::vector<std::pair<std::string, std::string>> fields) {
-  if (options_.log) options_.log(LogRecord{level, std::move(event), std::move(fields)});
+  if (!options_.log) return;
+  try {
+    options_.log(LogRecord{level, std::move(event), std::move(fields)});
+  } catch (...) {
+    ++sink_exceptions_;
+  }
 }
 
 void NodeCore::Refuse(const absl::Status& status, std::string peer) {
@@ -361,12 +359,22 @@ void NodeCore::Release(const std::vector<StatementRef>& statements) {
   if (!statements.empty()) Pump();
 }
 
-uint64_t NodeCore::AddWatcher(EventCallback callback) {
-  const uint64_t id = next_watcher_++;
-  watchers_.emplace(id, std::move(callback));
-  return id;
+std::shared_ptr<WatchQueue> NodeCore::Watch(WatchCallback callback, WatchOptions options) {
+  if (view_dirty_ && !stopped_) PublishView();
+  return watchers_.Add(std::move(callback), options, View());
 }
 
-void NodeCore::RemoveWatcher(uint64_t id) { watchers_.erase(id); }
+void NodeCore::Tell(WatchBody body) {
+  items_.push_back(WatchItem{epoch_, ++last_item_, std::move(body), nullptr});
+  view_dirty_ = true;
+}
+
+void NodeCore::FlushItems() {
+  if (items_.empty() || stopped_) return;
+  const std::vector<WatchItem> items = std::exchange(items_, {});
+  if (watchers_.empty()) return;
+  PublishView();
+  watchers_.Publish(items, View());
+}
 
 }  // namespace sotto

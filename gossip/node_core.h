@@ -3,8 +3,8 @@
 //   datagram -> FrameCodec::Open -> wire -> StatementCache -> Protocol -> actions
 //   actions  -> wire -> FrameCodec::Seal -> datagram, or a stream of sync_session.h, or an event
 //
-// Threads: created anywhere; every method but the constructor's runs on the strand, View()
-// excepted.
+// Threads: created anywhere; every method runs on the strand or with turn() held, which is the
+// same; View() excepted.
 #ifndef SOTTO_GOSSIP_NODE_CORE_H_
 #define SOTTO_GOSSIP_NODE_CORE_H_
 
@@ -13,7 +13,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstdint>
 #include <deque>
@@ -35,6 +34,9 @@
 #include "crypto/frame_codec.h"
 #include "crypto/tls_context.h"
 #include "gossip/node.h"
+#include "gossip/node_callbacks.h"
+#include "gossip/node_turn.h"
+#include "gossip/node_watch.h"
 #include "gossip/protocol.h"
 #include "gossip/statement_cache.h"
 #include "gossip/statement_codec.h"
@@ -46,17 +48,17 @@ namespace sotto {
 
 class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> {
  public:
-  using Strand = boost::asio::strand<boost::asio::io_context::executor_type>;
-  using EventCallback = Node::EventCallback;
-
   // Checks everything and binds; nothing is sent before Begin().
   static absl::StatusOr<std::shared_ptr<NodeCore>> Create(NodeOptions options,
-                                                          boost::asio::io_context& io);
+                                                          boost::asio::io_context& io,
+                                                          std::shared_ptr<CallbackRunner> runner);
   ~NodeCore() override;
 
   void Begin();
   void Stop();
-  const Strand& strand() const { return strand_; }
+  bool stopped() const { return stopped_; }
+  const Turn& turn() const { return turn_; }
+  const boost::asio::any_io_executor& executor() const { return executor_; }
 
   // From any thread.
   std::shared_ptr<const NodeView> View() const;
@@ -64,8 +66,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   // On the strand.
   const NodeStats& CurrentStats();
   std::vector<Refusal> Refusals() const { return {refusals_.begin(), refusals_.end()}; }
-  uint64_t AddWatcher(EventCallback callback);
-  void RemoveWatcher(uint64_t id);
+  std::shared_ptr<WatchQueue> Watch(WatchCallback callback, WatchOptions options);
   // `done` is called once, on the strand.
   void Join(const std::vector<std::string>& contacts, std::chrono::milliseconds timeout,
             std::function<void(absl::StatusOr<int>)> done);
@@ -120,7 +121,8 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
     std::shared_ptr<boost::asio::steady_timer> timer;
   };
 
-  NodeCore(NodeOptions options, boost::asio::io_context& io);
+  NodeCore(NodeOptions options, boost::asio::io_context& io,
+           std::shared_ptr<CallbackRunner> runner);
   absl::Status Prepare();
   absl::Status PrepareAddresses();
   absl::Status PrepareTls();
@@ -158,13 +160,16 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   void CheckKeys();
   void Reboot(std::string_view why);
   void PublishView();
+  // Numbers what subscriptions are to hear at the end of this Pump().
+  void Tell(WatchBody body);
+  void FlushItems();
   void FinishJoins(uint32_t contact, const absl::Status& status);
   StatementContext SigningContext() const;
 
   NodeOptions options_;
-  boost::asio::io_context& io_;
-  Strand strand_;
-  boost::asio::any_io_executor executor_;  // the strand, for Asio's objects
+  const Turn turn_ = std::make_shared<std::recursive_mutex>();
+  const boost::asio::any_io_executor executor_;  // the strand, each handler of which holds the turn
+  const std::shared_ptr<CallbackRunner> runner_;
 
   Keyring keyring_;
   ProcessIdentityRef identity_;
@@ -207,14 +212,17 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   std::list<std::weak_ptr<StreamChannel>> streams_;
   std::list<std::shared_ptr<JoinWait>> joins_;
   std::vector<std::function<void(absl::Status)>> leaves_;
-  std::map<uint64_t, EventCallback> watchers_;
-  uint64_t next_watcher_ = 1;
+  WatchHub watchers_;
+  std::vector<WatchItem> items_;  // of this Pump()
+  uint64_t epoch_ = 0;
+  uint64_t last_item_ = 0;
   uint64_t view_sequence_ = 0;
+  uint64_t sink_exceptions_ = 0;
 
   std::array<uint8_t, kDatagramBytesMax + 1> plain_buffer_;
   std::array<uint8_t, kDatagramBytesMax> seal_buffer_;
 
-  // The one lock of a node: View() is called from any thread. See docs/decisions.
+  // View() is called from any thread and waits for nobody's turn. See docs/decisions.
   mutable std::mutex view_mutex_;
   std::shared_ptr<const NodeView> view_;
 };

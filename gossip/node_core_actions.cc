@@ -26,6 +26,14 @@ namespace {
 
 constexpr std::chrono::seconds kResolveTimeout{3};
 
+absl::Status CallPersist(const std::function<absl::Status(uint32_t)>& persist, uint32_t number) {
+  try {
+    return persist(number);
+  } catch (...) {
+    return absl::UnknownError("persist_boot has thrown an exception");
+  }
+}
+
 }  // namespace
 
 // ---- actions ------------------------------------------------------------------------------------
@@ -49,6 +57,7 @@ void NodeCore::Pump() {
     }
   } while (pump_again_ && !stopped_);
   pumping_ = false;
+  FlushItems();
   if (!stopped_) ArmTimer();
 }
 
@@ -81,8 +90,8 @@ void NodeCore::Perform(const PersistBoot& action) {
   if (!disk_) disk_ = std::make_unique<asio::thread_pool>(1);
   asio::post(*disk_, [weak = weak_from_this(), persist = options_.persist_boot, number,
                       executor = executor_] {
-    absl::Status status = persist(number);
-    asio::post(executor, [weak, number, status = std::move(status)] {
+    const absl::Status status = CallPersist(persist, number);
+    asio::post(executor, [weak, number, status] {
       const auto self = weak.lock();
       if (!self || self->stopped_) return;
       if (status.ok()) {
@@ -205,18 +214,10 @@ void NodeCore::Perform(const SendStreamPing& action) {
                  });
 }
 
-void NodeCore::Perform(const EmitEvent& action) {
-  view_dirty_ = true;
-  if (watchers_.empty()) return;
-  PublishView();
-  const std::shared_ptr<const NodeView> view = View();
-  const auto watchers = watchers_;  // a callback may remove itself, or add others
-  for (const auto& [id, callback] : watchers) {
-    if (watchers_.count(id) > 0) callback(action.event, view);
-  }
-}
+void NodeCore::Perform(const EmitEvent& action) { Tell(action.event); }
 
 void NodeCore::Perform(const LeaveFinished&) {
+  PublishView();  // whoever waited sees it at once
   for (auto& done : std::exchange(leaves_, {})) done(absl::OkStatus());
 }
 

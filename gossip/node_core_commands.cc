@@ -76,6 +76,7 @@ void NodeCore::Join(const std::vector<std::string>& contacts, std::chrono::milli
 
 void NodeCore::FinishJoins(uint32_t contact, const absl::Status& status) {
   const auto joins = joins_;
+  if (!joins.empty()) PublishView();  // whoever waited sees it at once
   for (const auto& wait : joins) {
     if (std::erase(wait->pending, contact) == 0) continue;
     if (status.ok()) {

@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -80,7 +81,7 @@ class Daemon {
   void WaitForTick();
   void Tick();
   void LogReady();
-  void OnEvent(const Event& event, const std::shared_ptr<const NodeView>& view);
+  void OnItem(const WatchItem& item);
   void OnKeyReport(const KeyReport& report);
   [[noreturn]] void EndAtOnce();
 
@@ -96,8 +97,7 @@ class Daemon {
 
   std::atomic<int64_t> key_trouble_ns_{0};
 
-  // Destroyed from the last to the first. The node's last callback may run until the node is gone,
-  // so callbacks use only what stands above.
+  // Destroyed from the last to the first.
   std::unique_ptr<PeerKeeper> peers_;
   RunningParts parts_;
   std::unique_ptr<NodeBackend> backend_;
@@ -152,10 +152,7 @@ absl::Status Daemon::Start(bool secrets_locked) {
   view.watcher = watcher_.get();
   backend_ = std::make_unique<NodeBackend>(std::move(view), sources_, loaded_,
                                            std::move(parts_.tls_files));
-  subscription_ = parts_.node->Watch(
-      [this](const Event& event, const std::shared_ptr<const NodeView>& picture) {
-        OnEvent(event, picture);
-      });
+  subscription_ = parts_.node->Watch([this](const WatchItem& item) { OnItem(item); });
   peers_->Note(parts_.node->View());
 
   server_ = std::make_unique<AdminServer>(AdminServer::Options(), *std::move(socket),
@@ -278,11 +275,17 @@ void Daemon::Tick() {
   log_->Write(record);
 }
 
-void Daemon::OnEvent(const Event& event, const std::shared_ptr<const NodeView>& view) {
-  if (event.kind == EventKind::kKeyTrouble) key_trouble_ns_ = SteadyNanos();
-  log_->Write(ToLogRecord(event));
-  events_.Append(ToRingEvent(event, UnixMillis()));
-  peers_->Note(view);
+void Daemon::OnItem(const WatchItem& item) {
+  peers_->Note(item.view);
+  if (const auto* snapshot = std::get_if<WatchSnapshot>(&item.body); snapshot != nullptr) {
+    if (snapshot->missed == 0) return;
+    log_->Write({LogLevel::kWarn, "events_missed", {{"count", absl::StrCat(snapshot->missed)}}});
+  }
+  const auto* event = std::get_if<Event>(&item.body);
+  if (event == nullptr) return;
+  if (event->kind == EventKind::kKeyTrouble) key_trouble_ns_ = SteadyNanos();
+  log_->Write(ToLogRecord(*event));
+  events_.Append(ToRingEvent(*event, UnixMillis()));
 }
 
 void Daemon::OnKeyReport(const KeyReport& report) {

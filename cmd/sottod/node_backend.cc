@@ -94,7 +94,7 @@ DaemonSnapshot NodeBackend::Look() const {
 
 DaemonSnapshot NodeBackend::Snapshot() const {
   DaemonSnapshot out = Look();
-  if (!parts_.node->Ping(kNodePatience)) {
+  if (!parts_.node->IsResponsive(kNodePatience)) {
     out.lasting_notes.push_back(
         {"NODE_UNRESPONSIVE", NoteLevel::kRed, "the protocol loop has not answered for 2 s"});
     std::lock_guard lock(mutex_);

@@ -5,103 +5,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <ctime>
-#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "crypto/authority.h"
-#include "gossip/base/coded_error.h"
+#include "tests/gossip/node_fixture.h"
 
 namespace sotto {
 namespace {
-
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-using std::chrono::steady_clock;
-
-constexpr char kCluster[] = "unit";
-
-// True as soon as `condition` holds, false when `limit` has passed.
-bool Eventually(const std::function<bool()>& condition, milliseconds limit = seconds(15)) {
-  const auto end = steady_clock::now() + limit;
-  while (!condition()) {
-    if (steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return true;
-}
-
-SecretBytes KeyBytes(uint8_t salt, size_t size) {
-  SecretBytes key(size);
-  for (size_t i = 0; i < size; ++i) {
-    key.mutable_view()[i] = static_cast<uint8_t>(i * 37 + salt * 11 + 5);
-  }
-  return key;
-}
-
-class NodeTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    now_ = std::time(nullptr);
-    auto authority = CreateAuthority(kCluster, SigningKeyKind::kP256, now_ - 3'600);
-    ASSERT_TRUE(authority.ok()) << Describe(authority.status());
-    authority_ = *authority;
-  }
-
-  TlsMaterial Certificate(const std::string& name, const PemPair& authority) const {
-    IssueRequest request;
-    request.identity = {kCluster, CertificateRole::kNode, name};
-    request.not_before_unix_s = now_ - 300;
-    request.not_after_unix_s = now_ + 86'400;
-    auto pair = IssueCertificate(authority, request);
-    EXPECT_TRUE(pair.ok()) << Describe(pair.status());
-    return TlsMaterial{authority_.certificate_pem, pair->certificate_pem, pair->key_pem, ""};
-  }
-
-  NodeOptions Options(const std::string& name, size_t key_bytes = 32) const {
-    NodeOptions options;
-    options.cluster = kCluster;
-    options.name = name;
-    options.bind = {"127.0.0.1:0"};
-    options.protocol = ProtocolOptions::Local();
-    options.tls = Certificate(name, authority_);
-    auto key = ClusterKey::Create(KeyBytes(1, key_bytes), kCluster, 1);
-    EXPECT_TRUE(key.ok());
-    options.keys = {*key};
-    return options;
-  }
-
-  static std::unique_ptr<Node> Start(NodeOptions options) {
-    auto node = Node::Start(std::move(options));
-    EXPECT_TRUE(node.ok()) << Describe(node.status());
-    return node.ok() ? *std::move(node) : nullptr;
-  }
-
-  static std::string Address(const Node& node) { return ToString(node.View()->bound.front()); }
-
-  static size_t Alive(const Node& node) {
-    const auto view = node.View();
-    return static_cast<size_t>(
-        std::count_if(view->members.begin(), view->members.end(),
-                      [](const MemberInfo& m) { return m.state == MemberState::kAlive; }));
-  }
-
-  static MemberState StateOf(const Node& node, const std::string& name) {
-    for (const MemberInfo& member : node.View()->members) {
-      if (member.name == name) return member.state;
-    }
-    ADD_FAILURE() << name << " is not in the table";
-    return MemberState::kForgotten;
-  }
-
-  int64_t now_ = 0;
-  PemPair authority_;
-};
 
 TEST_F(NodeTest, ThreeNodesAgreeUnderEachKeyLength) {
   for (const size_t key_bytes : {16u, 24u, 32u}) {
@@ -162,14 +73,15 @@ TEST_F(NodeTest, LeavingIsNotDying) {
   auto b = Start(std::move(options));
   ASSERT_TRUE(Eventually([&] { return Alive(*a) == 2 && Alive(*b) == 2; }));
   std::atomic<int> died{0};
-  const auto watch = a->Watch([&](const Event& event, const std::shared_ptr<const NodeView>&) {
-    died += event.kind == EventKind::kDied;
+  const auto watch = a->Watch([&](const WatchItem& item) {
+    const auto* event = std::get_if<Event>(&item.body);
+    died += event != nullptr && event->kind == EventKind::kDied;
   });
   const absl::Status left = b->Leave(seconds(5));
   EXPECT_TRUE(left.ok()) << Describe(left);
   EXPECT_TRUE(Eventually([&] { return StateOf(*a, "b") == MemberState::kLeft; }));
   b.reset();
-  EXPECT_TRUE(a->Ping(seconds(5)));
+  EXPECT_TRUE(a->IsResponsive(seconds(5)));
   EXPECT_EQ(0, died);
 }
 
@@ -267,23 +179,6 @@ TEST_F(NodeTest, WhatCannotWorkIsToldAtTheStart) {
   }
 }
 
-TEST_F(NodeTest, CallbacksMayCallEverything) {
-  auto a = Start(Options("a"));
-  std::atomic<bool> done{false};
-  const auto watch = a->Watch([&](const Event&, const std::shared_ptr<const NodeView>& view) {
-    EXPECT_GE(view->members.size(), 1u);
-    (void)a->View();
-    (void)a->Stats();
-    EXPECT_TRUE(a->Ping(seconds(1)));
-    EXPECT_TRUE(a->SetTags({{"seen", "yes"}}).ok());
-    done = true;
-  });
-  NodeOptions options = Options("b");
-  options.join = {Address(*a)};
-  auto b = Start(std::move(options));
-  EXPECT_TRUE(Eventually([&] { return done.load(); }));
-}
-
 TEST_F(NodeTest, JoinSaysWhyNobodyAnswered) {
   auto a = Start(Options("a"));
   auto b = Start(Options("b"));
@@ -331,7 +226,7 @@ TEST_F(NodeTest, ACrowdOfStreamsToItselfEndsWell) {
                        address.substr(address.find(':') + 1));
   }
   EXPECT_EQ("JOIN_FAILED", ErrorCode(a->Join(contacts, seconds(20)).status()));
-  EXPECT_TRUE(a->Ping(seconds(5)));
+  EXPECT_TRUE(a->IsResponsive(seconds(5)));
   EXPECT_EQ(1u, Alive(*a));
 }
 
