@@ -1,0 +1,267 @@
+// Measures a cluster of sotto nodes in one process on loopback, in the way in which
+// tools/bench/memberlist measures hashicorp/memberlist, so that the two can be held side by side.
+//
+//   cluster --nodes 100 --kill 5 --steady 20s [--json] [--loss 0.3] [--no-shared-cache] …
+//
+// All nodes but one join the first at the same instant. After 5 s of rest comes the steady period,
+// then the kills, one after another. docs/performance.md says what each figure means.
+// Exit 0: measured; 1: the nodes could not be made; 2: not understood.
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <boost/json.hpp>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "gossip/base/coded_error.h"
+#include "tools/bench/cluster_lab.h"
+#include "tools/bench/loss.h"
+#include "tools/bench/measure.h"
+
+namespace sotto::bench {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kJoinLimit{120};
+constexpr seconds kDeathLimit{60};
+constexpr milliseconds kLook{5};
+
+struct Flags {
+  ClusterOptions cluster;
+  size_t kill = 5;
+  double rest_s = 5;
+  double steady_s = 20;
+  double loss = 0;
+  bool no_shared_cache = false;
+  bool json = false;
+};
+
+// "20s", "500ms", "1m" or a bare number of seconds; negative if it is none of them.
+double ParseSeconds(const std::string& text) {
+  size_t used = 0;
+  double number = -1;
+  try {
+    number = std::stod(text, &used);
+  } catch (const std::exception&) {
+    return -1;
+  }
+  const std::string unit = text.substr(used);
+  if (unit.empty() || unit == "s") return number;
+  if (unit == "ms") return number / 1'000;
+  if (unit == "m") return number * 60;
+  return -1;
+}
+
+// Many sockets: as many descriptors as this process may have.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+class Bench {
+ public:
+  explicit Bench(const Flags& flags) : flags_(flags), lab_(flags.cluster) {}
+
+  absl::Status Run() {
+    out_["peer"] = "sotto";
+    out_["nodes"] = n();
+    out_["threads"] = flags_.cluster.threads;
+    out_["shared_cache"] = flags_.cluster.shared_cache;
+    out_["loss"] = flags_.loss;
+    const absl::Status prepared = lab_.Prepare([this](size_t done) {
+      progress_.Say(absl::StrFormat("certificates: %d of %d", done, n()));
+    });
+    if (!prepared.ok()) return prepared;
+    resident_before_ = ResidentBytes();
+    const absl::Status created = lab_.Create();
+    if (!created.ok()) return created;
+    SetLoss(flags_.loss);
+    Join();
+    Rest("rest after the join", flags_.rest_s);
+    Steady();
+    Kills();
+    FalseDeaths();
+    progress_.Clear();
+    return absl::OkStatus();
+  }
+
+  const boost::json::object& out() const { return out_; }
+
+ private:
+  size_t n() const { return flags_.cluster.nodes; }
+
+  void Rest(const std::string& what, double rest_s) {
+    const Clock::time_point end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                                     std::chrono::duration<double>(rest_s));
+    for (Clock::time_point now = Clock::now(); now < end; now = Clock::now()) {
+      progress_.Say(absl::StrFormat("%s: %.0f s", what, Seconds(end - now)));
+      std::this_thread::sleep_for(std::min<Clock::duration>(end - now, seconds(1)));
+    }
+  }
+
+  void Join() {
+    const Clock::time_point begun = Clock::now();
+    const double cpu = CpuSeconds();
+    lab_.Go();
+    size_t seen = 0;  // nodes that have been seen to count all
+    while (seen < n() && Clock::now() - begun < kJoinLimit) {
+      while (seen < n() && lab_.LivingAt(seen) == n()) ++seen;
+      if (seen == n() && !AllLiving()) seen = 0;
+      if (seen == n()) break;
+      progress_.Say(absl::StrFormat("join: %d of %d nodes count %d", seen, n(), n()));
+      std::this_thread::sleep_for(kLook);
+    }
+    if (seen < n()) out_["join_timeout"] = true;
+    out_["join_converge_s"] = Seconds(Clock::now() - begun);
+    out_["join_retries"] = 0;  // contacts are tried on by the library itself
+    out_["join_cpu_s"] = CpuSeconds() - cpu;
+  }
+
+  bool AllLiving() const {
+    for (size_t i = 0; i < n(); ++i) {
+      if (lab_.LivingAt(i) != n()) return false;
+    }
+    return true;
+  }
+
+  void Steady() {
+    const Traffic before = LoopbackTraffic();
+    const double cpu = CpuSeconds();
+    const Clock::time_point begun = Clock::now();
+    Rest("steady", flags_.steady_s);
+    const Traffic after = LoopbackTraffic();
+    const double node_seconds = Seconds(Clock::now() - begun) * static_cast<double>(n());
+    out_["steady_cpu_ms_per_node_s"] = (CpuSeconds() - cpu) * 1'000 / node_seconds;
+    out_["steady_bytes_per_node_s"] =
+        static_cast<double>(after.bytes - before.bytes) / node_seconds;
+    out_["steady_packets_per_node_s"] =
+        static_cast<double>(after.packets - before.packets) / node_seconds;
+    out_["rss_bytes_per_node"] = (ResidentBytes() - resident_before_) / static_cast<int64_t>(n());
+    for (const char* field : {"broadcast_p50_s", "broadcast_p99_s", "broadcast_all_median_s"}) {
+      out_[field] = nullptr;  // user messages are not in the library
+    }
+  }
+
+  void Kills() {
+    std::vector<double> first;
+    std::vector<double> all;
+    for (size_t k = 0; k < flags_.kill; ++k) {
+      const size_t victim = n() - 1 - k;
+      const std::string name = ClusterLab::NameOf(victim);
+      progress_.Say(absl::StrFormat("kill %d of %d", k + 1, flags_.kill));
+      killed_.push_back(name);
+      const Clock::time_point begun = Clock::now();
+      lab_.Kill(victim);
+      double least = kDeathLimit.count();
+      double most = 0;
+      for (size_t i = 0; i < victim && most >= 0; ++i) {
+        const double known = WaitDead(i, name, begun);
+        least = known < 0 ? least : std::min(least, known);
+        most = known < 0 ? -1 : std::max(most, known);
+      }
+      first.push_back(least);
+      all.push_back(most);
+    }
+    out_["crash_first_dead_median_s"] = Median(first);
+    out_["crash_all_dead_median_s"] = Median(all);
+  }
+
+  double WaitDead(size_t node, const std::string& name, Clock::time_point begun) {
+    while (Clock::now() - begun < kDeathLimit) {
+      if (const auto at = lab_.observer(node).DeadSince(name)) return Seconds(*at - begun);
+      std::this_thread::sleep_for(kLook);
+    }
+    return -1;
+  }
+
+  void FalseDeaths() {
+    size_t deaths = 0;
+    for (size_t i = 0; i + flags_.kill < n(); ++i) deaths += lab_.observer(i).FalseDeaths(killed_);
+    out_["false_dead_events"] = deaths;
+    out_["datagrams_dropped"] = DatagramsDropped();
+  }
+
+  const Flags flags_;
+  ClusterLab lab_;
+  Progress progress_;
+  int64_t resident_before_ = 0;
+  std::vector<std::string> killed_;
+  boost::json::object out_;
+};
+
+std::string ForPeople(const boost::json::object& out) {
+  const auto number = [&out](const char* key) { return out.at(key).to_number<double>(); };
+  return absl::StrFormat(
+      "%.0f nodes: joined in %.2f s (%.2f s CPU); at rest %.3f ms CPU/s, %.0f B/s, %.2f packets/s "
+      "and %.0f KB each; a crash known first after %.1f s, everywhere after %.1f s; "
+      "%.0f false deaths\n",
+      number("nodes"), number("join_converge_s"), number("join_cpu_s"),
+      number("steady_cpu_ms_per_node_s"), number("steady_bytes_per_node_s"),
+      number("steady_packets_per_node_s"), number("rss_bytes_per_node") / 1'000,
+      number("crash_first_dead_median_s"), number("crash_all_dead_median_s"),
+      number("false_dead_events"));
+}
+
+int Main(int argc, char** argv) {
+  Flags flags;
+  std::string rest = "5s";
+  std::string steady = "20s";
+  CLI::App app{"Measures a cluster of sotto nodes in one process on loopback."};
+  app.add_option("--nodes", flags.cluster.nodes, "nodes (100)")->check(CLI::Range(2, 2'000));
+  app.add_option("--kill", flags.kill, "nodes killed, one after another (5)");
+  app.add_option("--steady", steady, "how long the resting cluster is measured: 20s, 500ms, 1m");
+  app.add_option("--rest", rest, "how long the join is left to settle before that (5s)");
+  app.add_option("--loss", flags.loss, "part of all datagrams that is lost, 0 to 1 (0)")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--threads", flags.cluster.threads, "threads of the io_context (2)")
+      ->check(CLI::Range(1, 64));
+  app.add_option("--key-bytes", flags.cluster.key_bytes, "of the cluster key: 16, 24 or 32 (32)")
+      ->check(CLI::IsMember({16, 24, 32}));
+  app.add_flag("--no-shared-cache", flags.no_shared_cache,
+               "each node verifies and keeps every certificate and statement for itself");
+  app.add_flag("--json", flags.json, "print one JSON object instead of a line");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  flags.rest_s = ParseSeconds(rest);
+  flags.steady_s = ParseSeconds(steady);
+  if (flags.rest_s < 0 || flags.steady_s <= 0) {
+    std::fputs("--rest, --steady: want a time such as 20s, 500ms or 1m\n", stderr);
+    return 2;
+  }
+  if (flags.kill + 2 > flags.cluster.nodes) {
+    std::fputs("--kill: at least two nodes must be left\n", stderr);
+    return 2;
+  }
+  flags.cluster.shared_cache = !flags.no_shared_cache;
+  RaiseDescriptorLimit();
+  Bench bench(flags);
+  const absl::Status status = bench.Run();
+  if (!status.ok()) {
+    std::fprintf(stderr, "%s\n", Describe(status).c_str());
+    return 1;
+  }
+  if (flags.json) {
+    std::cout << boost::json::serialize(bench.out()) << "\n";
+  } else {
+    std::cout << ForPeople(bench.out());
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace sotto::bench
+
+int main(int argc, char** argv) { return sotto::bench::Main(argc, argv); }

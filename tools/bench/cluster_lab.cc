@@ -1,0 +1,148 @@
+#include "tools/bench/cluster_lab.h"
+
+#include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdio>
+#include <ctime>
+#include <thread>
+#include <utility>
+
+#include "crypto/authority.h"
+#include "gossip/base/status_macros.h"
+#include "gossip/endpoint_text.h"
+
+namespace sotto::bench {
+namespace {
+
+constexpr char kCluster[] = "bench";
+constexpr int64_t kDayS = 86'400;
+
+}  // namespace
+
+void Observer::Hear(const Event& event) {
+  const Clock::time_point now = Clock::now();
+  const std::lock_guard lock(mutex_);
+  if (event.kind == EventKind::kDied) deaths_.emplace(event.member, now);
+}
+
+std::optional<Clock::time_point> Observer::DeadSince(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = deaths_.find(name);
+  if (at == deaths_.end()) return std::nullopt;
+  return at->second;
+}
+
+size_t Observer::FalseDeaths(const std::vector<std::string>& killed) const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(std::count_if(deaths_.begin(), deaths_.end(), [&](const auto& death) {
+    return std::find(killed.begin(), killed.end(), death.first) == killed.end();
+  }));
+}
+
+// The io_context that all nodes share, and its threads.
+class ClusterLab::Loop {
+ public:
+  explicit Loop(size_t threads)
+      : io_(static_cast<int>(threads)), guard_(boost::asio::make_work_guard(io_)) {}
+  ~Loop() { Stop(); }
+  void Stop() {
+    io_.stop();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+  boost::asio::io_context& io() { return io_; }
+  void Run(size_t threads) {
+    for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { io_.run(); });
+  }
+
+ private:
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
+  std::vector<std::thread> threads_;
+};
+
+ClusterLab::ClusterLab(const ClusterOptions& options)
+    : options_(options), loop_(std::make_unique<Loop>(options.threads)) {}
+
+ClusterLab::~ClusterLab() {
+  // Nodes on an embedder's io_context go after it has stopped, and before it goes.
+  loop_->Stop();
+  subscriptions_.clear();
+  nodes_.clear();
+}
+
+std::string ClusterLab::NameOf(size_t index) {
+  char name[32];
+  std::snprintf(name, sizeof(name), "node-%04zu", index);
+  return name;
+}
+
+absl::Status ClusterLab::Prepare(const std::function<void(size_t)>& progress) {
+  const int64_t now = std::time(nullptr);
+  SOTTO_ASSIGN_OR_RETURN(const PemPair authority,
+                         CreateAuthority(kCluster, SigningKeyKind::kP256, now - 3'600));
+  for (size_t i = 0; i < options_.nodes; ++i) {
+    IssueRequest request;
+    request.identity = {kCluster, CertificateRole::kNode, NameOf(i)};
+    request.not_before_unix_s = now - 300;
+    request.not_after_unix_s = now + kDayS;
+    SOTTO_ASSIGN_OR_RETURN(const PemPair pair, IssueCertificate(authority, request));
+    certificates_.push_back({authority.certificate_pem, pair.certificate_pem, pair.key_pem, ""});
+    progress(i + 1);
+  }
+  SecretBytes bytes(options_.key_bytes);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes.mutable_view()[i] = static_cast<uint8_t>(i * 41 + 3);
+  }
+  SOTTO_ASSIGN_OR_RETURN(key_, ClusterKey::Create(std::move(bytes), kCluster, 1));
+  return absl::OkStatus();
+}
+
+NodeOptions ClusterLab::OptionsOf(size_t index) const {
+  NodeOptions options;
+  options.cluster = kCluster;
+  options.name = NameOf(index);
+  options.bind = {"127.0.0.1:0"};
+  if (index > 0) options.join = {contact_};
+  options.tags = {{"role", "web"}};
+  options.protocol = ProtocolOptions::Lan();
+  options.tls = certificates_[index];
+  options.keys = {key_};
+  options.io = &loop_->io();
+  return options;
+}
+
+absl::Status ClusterLab::Create() {
+  for (size_t i = 0; i < options_.nodes; ++i) {
+    SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<Node> node, Node::Start(OptionsOf(i)));
+    if (i == 0) contact_ = ToString(node->View()->bound.front());
+    observers_.push_back(std::make_unique<Observer>());
+    nodes_.push_back(std::move(node));
+  }
+  return absl::OkStatus();
+}
+
+void ClusterLab::Go() {
+  loop_->Run(options_.threads);
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    Observer* const observer = observers_[i].get();
+    subscriptions_.push_back(nodes_[i]->Watch(
+        [observer](const Event& event, const auto& /*view*/) { observer->Hear(event); }));
+  }
+}
+
+size_t ClusterLab::LivingAt(size_t index) const {
+  const std::shared_ptr<const NodeView> view = nodes_[index]->View();
+  return static_cast<size_t>(
+      std::count_if(view->members.begin(), view->members.end(), [](const MemberInfo& member) {
+        return member.state == MemberState::kAlive || member.state == MemberState::kSuspect;
+      }));
+}
+
+void ClusterLab::Kill(size_t index) {
+  subscriptions_[index].reset();
+  nodes_[index].reset();
+}
+
+}  // namespace sotto::bench

@@ -1,0 +1,86 @@
+// N full nodes of one cluster in this process, on loopback, through the public library alone:
+// frames, statements, sockets, TLS. What the cluster bench measures with.
+//
+// The nodes share one io_context with a few threads and, unless told otherwise, one cache of
+// certificates and verified statements. Nothing runs before Go(). Threads: one caller; callbacks of
+// the nodes come on the io_context's threads and only touch their own Observer, under its lock.
+#ifndef SOTTO_TOOLS_BENCH_CLUSTER_LAB_H_
+#define SOTTO_TOOLS_BENCH_CLUSTER_LAB_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gossip/node.h"
+#include "tools/bench/measure.h"
+
+namespace sotto::bench {
+
+struct ClusterOptions {
+  size_t nodes = 100;
+  size_t threads = 2;
+  bool shared_cache = true;
+  size_t key_bytes = 32;
+};
+
+// What one node has been told.
+class Observer {
+ public:
+  void Hear(const Event& event);
+  // When it concluded that `name` is dead, if it has.
+  std::optional<Clock::time_point> DeadSince(const std::string& name) const;
+  // Deaths it has concluded of members whose name is not in `killed`.
+  size_t FalseDeaths(const std::vector<std::string>& killed) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::multimap<std::string, Clock::time_point> deaths_;
+};
+
+class ClusterLab {
+ public:
+  explicit ClusterLab(const ClusterOptions& options);
+  ~ClusterLab();
+  ClusterLab(const ClusterLab&) = delete;
+  ClusterLab& operator=(const ClusterLab&) = delete;
+
+  // Certificates for all; the nodes' own memory begins after this. `progress` hears how many.
+  absl::Status Prepare(const std::function<void(size_t)>& progress);
+  // Binds every node; none runs yet. All but the first will join the first.
+  absl::Status Create();
+  // Sets them off, all at the same instant.
+  void Go();
+  // Stops one for good, without a word to the others.
+  void Kill(size_t index);
+
+  size_t size() const { return nodes_.size(); }
+  static std::string NameOf(size_t index);
+  Node& node(size_t index) { return *nodes_[index]; }
+  const Observer& observer(size_t index) const { return *observers_[index]; }
+  // Members that this node counts as alive, itself included.
+  size_t LivingAt(size_t index) const;
+
+ private:
+  class Loop;
+  NodeOptions OptionsOf(size_t index) const;
+
+  const ClusterOptions options_;
+  std::unique_ptr<Loop> loop_;
+  std::vector<TlsMaterial> certificates_;
+  ClusterKeyRef key_;
+  std::vector<std::unique_ptr<Observer>> observers_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+  std::vector<std::unique_ptr<Node::Subscription>> subscriptions_;
+  std::string contact_;
+};
+
+}  // namespace sotto::bench
+
+#endif  // SOTTO_TOOLS_BENCH_CLUSTER_LAB_H_
