@@ -115,7 +115,7 @@ class Bench {
     lab_.Go();
     size_t seen = 0;  // nodes that have been seen to count all
     while (seen < n() && Clock::now() - begun < kJoinLimit) {
-      while (seen < n() && lab_.LivingAt(seen) == n()) ++seen;
+      while (seen < n() && lab_.observer(seen).Living() == n()) ++seen;
       if (seen == n() && !AllLiving()) seen = 0;
       if (seen == n()) break;
       progress_.Say(absl::StrFormat("join: %d of %d nodes count %d", seen, n(), n()));
@@ -129,7 +129,7 @@ class Bench {
 
   bool AllLiving() const {
     for (size_t i = 0; i < n(); ++i) {
-      if (lab_.LivingAt(i) != n()) return false;
+      if (lab_.observer(i).Living() != n()) return false;
     }
     return true;
   }

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include "crypto/authority.h"
 #include "gossip/base/status_macros.h"
@@ -20,10 +21,38 @@ constexpr int64_t kDayS = 86'400;
 
 }  // namespace
 
-void Observer::Hear(const Event& event) {
+void Observer::Hear(const WatchItem& item) {
   const Clock::time_point now = Clock::now();
   const std::lock_guard lock(mutex_);
-  if (event.kind == EventKind::kDied) deaths_.emplace(event.member, now);
+  if (const auto* snapshot = std::get_if<WatchSnapshot>(&item.body)) {
+    living_.clear();
+    for (const MemberInfo& member : snapshot->view->members) {
+      if (member.state <= MemberState::kSuspect) living_.insert(member.name);
+    }
+    return;
+  }
+  const auto* event = std::get_if<Event>(&item.body);
+  if (event == nullptr) return;
+  switch (event->kind) {
+    case EventKind::kJoined:
+    case EventKind::kReturned:
+      living_.insert(event->member);
+      break;
+    case EventKind::kDied:
+      deaths_.emplace(event->member, now);
+      [[fallthrough]];
+    case EventKind::kLeft:
+    case EventKind::kForgotten:
+      living_.erase(event->member);
+      break;
+    default:
+      break;
+  }
+}
+
+size_t Observer::Living() const {
+  const std::lock_guard lock(mutex_);
+  return living_.size();
 }
 
 std::optional<Clock::time_point> Observer::DeadSince(const std::string& name) const {
@@ -118,27 +147,17 @@ absl::Status ClusterLab::Create() {
     SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<Node> node, Node::Start(OptionsOf(i)));
     if (i == 0) contact_ = ToString(node->View()->bound.front());
     observers_.push_back(std::make_unique<Observer>());
+    Observer* const observer = observers_.back().get();
+    WatchOptions watch;
+    watch.queue_max = 4 * options_.nodes + 1'024;  // no death goes uncounted
+    subscriptions_.push_back(
+        node->Watch([observer](const WatchItem& item) { observer->Hear(item); }, watch));
     nodes_.push_back(std::move(node));
   }
   return absl::OkStatus();
 }
 
-void ClusterLab::Go() {
-  loop_->Run(options_.threads);
-  for (size_t i = 0; i < nodes_.size(); ++i) {
-    Observer* const observer = observers_[i].get();
-    subscriptions_.push_back(nodes_[i]->Watch(
-        [observer](const Event& event, const auto& /*view*/) { observer->Hear(event); }));
-  }
-}
-
-size_t ClusterLab::LivingAt(size_t index) const {
-  const std::shared_ptr<const NodeView> view = nodes_[index]->View();
-  return static_cast<size_t>(
-      std::count_if(view->members.begin(), view->members.end(), [](const MemberInfo& member) {
-        return member.state == MemberState::kAlive || member.state == MemberState::kSuspect;
-      }));
-}
+void ClusterLab::Go() { loop_->Run(options_.threads); }
 
 void ClusterLab::Kill(size_t index) {
   subscriptions_[index].reset();

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,9 @@ struct ClusterOptions {
 // What one node has been told.
 class Observer {
  public:
-  void Hear(const Event& event);
+  void Hear(const WatchItem& item);
+  // Members it counts as alive or suspect, itself included once it has announced itself.
+  size_t Living() const;
   // When it concluded that `name` is dead, if it has.
   std::optional<Clock::time_point> DeadSince(const std::string& name) const;
   // Deaths it has concluded of members whose name is not in `killed`.
@@ -41,6 +44,7 @@ class Observer {
 
  private:
   mutable std::mutex mutex_;
+  std::set<std::string> living_;
   std::multimap<std::string, Clock::time_point> deaths_;
 };
 
@@ -64,8 +68,6 @@ class ClusterLab {
   static std::string NameOf(size_t index);
   Node& node(size_t index) { return *nodes_[index]; }
   const Observer& observer(size_t index) const { return *observers_[index]; }
-  // Members that this node counts as alive, itself included.
-  size_t LivingAt(size_t index) const;
 
  private:
   class Loop;
