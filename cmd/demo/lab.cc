@@ -114,7 +114,7 @@ absl::StatusOr<std::unique_ptr<Lab>> Lab::Create(const LabOptions& options) {
   SOTTO_ASSIGN_OR_RETURN(lab->authority_,
                          CreateAuthority(options.cluster, SigningKeyKind::kP256, UnixNow() - 300));
   SOTTO_RETURN_IF_ERROR(lab->MakeKeyRow());
-  if (options.relay && !options.ipv6) {
+  if (options.relay && !options.ipv6 && options.hosts.empty()) {
     lab->relay_ = std::make_unique<RelayNetwork>(options.relay_seed);
   }
   return lab;
@@ -129,7 +129,7 @@ Lab::~Lab() {
 
 // Ours by the process id, so that two labs on one machine do not meet.
 absl::Status Lab::ChooseAddresses() {
-  if (options_.ipv6) return absl::OkStatus();
+  if (options_.ipv6 || !options_.hosts.empty()) return absl::OkStatus();
   const int start = static_cast<int>(getpid());
   for (int tries = 0; tries < 64; tries++) {
     const int number = start + tries * 251;
@@ -159,6 +159,12 @@ absl::StatusOr<PemPair> Lab::Issue(std::string_view name) const {
   return IssueCertificate(authority_, request);
 }
 
+// Where the node listens; IPv4 only.
+std::string Lab::IpOf(int index) const {
+  if (options_.hosts.empty()) return absl::StrCat(net_, index + 1);
+  return options_.hosts.at(static_cast<size_t>(index)).ip;
+}
+
 absl::Status Lab::ChooseEndpoints(Node& node, int index) {
   if (options_.ipv6) {
     uint16_t port = 0;
@@ -168,7 +174,7 @@ absl::Status Lab::ChooseEndpoints(Node& node, int index) {
     node.bind = node.advertised = absl::StrCat("[::1]:", port);
     return absl::OkStatus();
   }
-  node.bind = absl::StrCat(net_, index + 1, ":", kPort);
+  node.bind = absl::StrCat(IpOf(index), ":", kPort);
   node.advertised = node.bind;
   if (relay_ != nullptr) {
     const std::string wanted = absl::StrCat(net_, kRelayHost + index + 1, ":", kPort);
@@ -214,8 +220,10 @@ std::vector<std::string> Lab::DefaultContacts(const Node& node) const {
     std::string address;
     if (options_.ipv6) {
       if (i < size()) address = advertised(i);
+    } else if (relay_ != nullptr) {
+      address = absl::StrCat(net_, kRelayHost + i + 1, ":", kPort);
     } else {
-      address = absl::StrCat(net_, (relay_ != nullptr ? kRelayHost : 0) + i + 1, ":", kPort);
+      address = absl::StrCat(IpOf(i), ":", kPort);
     }
     if (!address.empty() && address != node.advertised) out.push_back(address);
   }
@@ -255,6 +263,9 @@ absl::Status Lab::Start(int node, std::optional<uid_t> uid) {
   options.argv = {options_.sottod, "--config", it.folder + "/sottod.toml"};
   options.output = it.folder + "/log";
   options.uid = uid;
+  if (!options_.hosts.empty()) {
+    options.net_namespace = options_.hosts.at(static_cast<size_t>(node)).net_namespace;
+  }
   SOTTO_ASSIGN_OR_RETURN(it.process, ChildProcess::Start(options));
   return absl::OkStatus();
 }

@@ -3,7 +3,8 @@
 // them. `sotto demo` tells its story with it, and the tests of real daemons work with it.
 //
 // Every node has a loopback IP of its own, 127.A.B.1 and up; with a relay, its advertised address
-// is 127.A.B.101 and up. Nothing leaves loopback, and nothing is written outside the folder.
+// is 127.A.B.101 and up. With hosts, each node runs in a network of its own instead. Nothing leaves
+// the machine, and nothing is written outside the folder.
 // Threads: one at a time, the main thread (see ChildProcess).
 #ifndef SOTTO_CMD_DEMO_LAB_H_
 #define SOTTO_CMD_DEMO_LAB_H_
@@ -29,6 +30,12 @@
 
 namespace sotto {
 
+// A place for a node off loopback.
+struct LabHost {
+  std::string ip;
+  int net_namespace = -1;  // an open descriptor; outlives the lab
+};
+
 struct LabOptions {
   std::string folder;  // exists, 0700, short: Unix sockets lie below it
   std::string sottod;  // the program
@@ -38,6 +45,7 @@ struct LabOptions {
   bool ipv6 = false;      // all on ::1, each with a port of its own; no relay
   size_t key_bytes = 32;  // of the cluster's key
   uint64_t relay_seed = 1;
+  std::vector<LabHost> hosts;  // one for each node to come, or none; no relay
 };
 
 // What differs from the cluster's own: empty means the ordinary thing.
@@ -122,6 +130,7 @@ class Lab {
   absl::Status ChooseAddresses();
   absl::Status MakeKeyRow();
   absl::Status ChooseEndpoints(Node& node, int index);
+  std::string IpOf(int index) const;
   absl::Status WriteFiles(const Node& node, const LabNodeSpec& spec);
   std::vector<std::string> DefaultContacts(const Node& node) const;
   std::string ConfigText(const Node& node, const LabNodeSpec& spec) const;

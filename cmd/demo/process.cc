@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -49,7 +50,7 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
 
 // Between fork and exec: only what is safe in a child of a process with threads.
 [[noreturn]] void BecomeChild(char* const* argv, char* const* env, int in, int out, pid_t parent,
-                              const std::optional<uid_t>& uid) {
+                              const ChildProcess::Options& options) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(kExecFailed);
   // A group of its own: a terminal's Ctrl-C is for us, who then end our children in order.
@@ -57,9 +58,13 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   dup2(in, STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(out, STDERR_FILENO);
-  if (uid.has_value()) {
-    const gid_t gid = *uid;
-    if (setgroups(0, nullptr) != 0 || setgid(gid) != 0 || setuid(*uid) != 0) _exit(kExecFailed);
+  if (options.net_namespace >= 0 && setns(options.net_namespace, CLONE_NEWNET) != 0) {
+    _exit(kExecFailed);
+  }
+  if (options.uid.has_value()) {
+    const uid_t uid = *options.uid;
+    const gid_t gid = uid;
+    if (setgroups(0, nullptr) != 0 || setgid(gid) != 0 || setuid(uid) != 0) _exit(kExecFailed);
     prctl(PR_SET_PDEATHSIG, SIGKILL);  // a change of the user clears it
   }
   sigset_t none;
@@ -89,7 +94,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Options&
   }
   const pid_t parent = getpid();
   const pid_t pid = fork();
-  if (pid == 0) BecomeChild(argv.data(), env.data(), in, out, parent, options.uid);
+  if (pid == 0) BecomeChild(argv.data(), env.data(), in, out, parent, options);
   const absl::Status failed = pid < 0 ? StartError("fork") : absl::OkStatus();
   close(in);
   close(out);
