@@ -20,7 +20,7 @@ using SslPtr = std::unique_ptr<SSL, internal::OpenSslFree<SSL_free>>;
 
 constexpr char kSuites[] =
     "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
-constexpr char kGroups[] = "X25519:P-256";
+constexpr std::string_view kGroups = "X25519:P-256";
 // Refused by its length, before a chain is parsed: four leaves at their greatest.
 constexpr long kChainBytesMax = 4 * Certificate::kDerBytesMax;
 
@@ -143,11 +143,13 @@ absl::StatusOr<SslCtxPtr> MakeContext(const Credentials& credentials, std::strin
   SslCtxPtr context(SSL_CTX_new(TLS_method()));
   if (!context) return Failed("no TLS context");
   SSL_CTX* ctx = context.get();
+  std::string groups(kGroups);  // OpenSSL's macro casts away const
   SSL_CTX_set_security_level(ctx, internal::kSecurityLevel);
   // TLS 1.2 shows certificates, and so names, in clear.
   if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-      SSL_CTX_set_ciphersuites(ctx, kSuites) != 1 || SSL_CTX_set1_groups_list(ctx, kGroups) != 1) {
+      SSL_CTX_set_ciphersuites(ctx, kSuites) != 1 ||
+      SSL_CTX_set1_groups_list(ctx, groups.data()) != 1) {
     return Failed("versions, suites or groups were not taken");
   }
   SOTTO_RETURN_IF_ERROR(UseCredentials(ctx, credentials));

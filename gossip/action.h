@@ -4,12 +4,14 @@
 
 #include <compare>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <variant>
 
 #include "gossip/event.h"
 #include "gossip/messages.h"
 #include "gossip/statement.h"
+#include "gossip/time.h"
 
 namespace sotto {
 
@@ -76,11 +78,23 @@ struct EmitEvent {
   Event event;
 };
 
+// A member answered a probe or a ping of ours itself, `rtt` after it was sent.
+struct MeasuredRtt {
+  std::string member;
+  Duration rtt;
+};
+
+// The answer to the command PingMember.
+struct PingAnswered {
+  uint64_t nonce = 0;
+  Duration rtt;
+};
+
 // Leaving is over: the Leave has been sent as often as it needs.
 struct LeaveFinished {};
 
 using Action = std::variant<SendPacket, SignStatement, PersistBoot, StartSync, SendStreamPing,
-                            EmitEvent, LeaveFinished>;
+                            EmitEvent, MeasuredRtt, PingAnswered, LeaveFinished>;
 
 }  // namespace sotto
 

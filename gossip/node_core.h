@@ -143,6 +143,8 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   void Perform(const StartSync& action);
   void Perform(const SendStreamPing& action);
   void Perform(const EmitEvent& action);
+  void Perform(const MeasuredRtt& action);
+  void Perform(const PingAnswered& action);
   void Perform(const LeaveFinished& action);
 
   // False if it could not be sealed or the kernel refused it.

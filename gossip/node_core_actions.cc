@@ -216,6 +216,9 @@ void NodeCore::Perform(const SendStreamPing& action) {
 
 void NodeCore::Perform(const EmitEvent& action) { Tell(action.event); }
 
+void NodeCore::Perform(const MeasuredRtt&) {}
+void NodeCore::Perform(const PingAnswered&) {}
+
 void NodeCore::Perform(const LeaveFinished&) {
   PublishView();  // whoever waited sees it at once
   for (auto& done : std::exchange(leaves_, {})) done(absl::OkStatus());

@@ -314,6 +314,9 @@ void Protocol::SetTags(Instant now, std::vector<Tag> tags) { impl_->SetTags(now,
 void Protocol::Reannounce(Instant now, std::vector<Endpoint> addresses) {
   impl_->Reannounce(now, std::move(addresses));
 }
+uint64_t Protocol::PingMember(Instant now, std::string_view member) {
+  return impl_->PingMember(now, member);
+}
 bool Protocol::Forget(Instant now, std::string_view name) { return impl_->Forget(now, name); }
 std::vector<Action> Protocol::TakeActions() { return impl_->TakeActions(); }
 Instant Protocol::NextDeadline() const { return impl_->NextDeadline(); }

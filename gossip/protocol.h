@@ -151,6 +151,11 @@ class Protocol {
   void SetTags(Instant now, std::vector<Tag> tags);
   // Has our Alive signed anew under a higher counter: new certificate, addresses or versions.
   void Reannounce(Instant now, std::vector<Endpoint> addresses);
+  // Sends one ping to a member, whatever is concluded of it, for the application's own sake; an
+  // answer within a minute emits PingAnswered. It proves nothing and accuses nobody. The nonce, or
+  // 0: the name is unknown or our own, has no address, or kPingsMax are under way.
+  static constexpr size_t kPingsMax = 256;
+  uint64_t PingMember(Instant now, std::string_view member);
   // False if the name is unknown or our own.
   bool Forget(Instant now, std::string_view name);
 

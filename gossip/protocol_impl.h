@@ -4,6 +4,7 @@
 //   protocol_self.cc    our own statements: start, twin check, boot number, refutation, leave
 //   protocol_table.cc   what statements do to rows, and what is concluded from rows
 //   protocol_probe.cc   probes, relayed pings, health, isolation
+//   protocol_ping.cc    pings for the application, measured round trips
 //   protocol_gossip.cc  packets and broadcasts
 //   protocol_sync.cc    contacts, retries, hash syncs, tables
 #ifndef SOTTO_GOSSIP_PROTOCOL_IMPL_H_
@@ -98,6 +99,7 @@ class Protocol::Impl {
   void Leave(Instant now);
   void SetTags(Instant now, std::vector<Tag> tags);
   void Reannounce(Instant now, std::vector<Endpoint> addresses);
+  uint64_t PingMember(Instant now, std::string_view member);
   bool Forget(Instant now, std::string_view name);
   std::vector<Action> TakeActions();
   Instant NextDeadline() const { return timers_.Next(); }
@@ -240,6 +242,11 @@ class Protocol::Impl {
   bool MayAccuse() const;
   bool HasKeyTrouble() const { return now_ < key_trouble_until_; }
 
+  // ---- protocol_ping.cc
+  void NoteRtt(MemberEntry& from, Duration rtt);
+  // Whether the ack answers a ping of the application's.
+  bool FinishPing(MemberEntry& from, uint64_t nonce);
+
   // ---- protocol_gossip.cc
   bool FitsPacket(const Statement& statement) const;
   void Broadcast(BroadcastClass broadcast_class, const StatementRef& statement);
@@ -346,6 +353,11 @@ class Protocol::Impl {
   ProbeOrder probe_order_;
   std::map<uint64_t, Probe> probes_;
   std::map<uint64_t, Relay> relays_;
+  struct AppPing {
+    uint32_t member = 0;
+    Instant sent;
+  };
+  std::map<uint64_t, AppPing> pings_;
   Instant last_heard_;
   uint32_t last_heard_from_ = 0;  // its number
   Instant key_trouble_until_;

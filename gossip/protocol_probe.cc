@@ -140,6 +140,7 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
     NoteView(from, ack.set_hash);
     return;
   }
+  if (FinishPing(from, ack.nonce)) return NoteView(from, ack.set_hash);
   const auto it = probes_.find(ack.nonce);
   if (it == probes_.end()) return;  // late, or made up: either proves nothing
   const Probe& probe = it->second;
@@ -150,7 +151,7 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
     ++counters_.ignored;
     return;
   }
-  if (direct) from.rtt = now_ - probe.started;
+  if (direct) NoteRtt(from, now_ - probe.started);
   FinishProbe(ack.nonce);
   NoteView(from, ack.set_hash);
 }

@@ -76,6 +76,10 @@ void CoreDriver::Do(const Action& action) {
     syncs.push_back({now, *sync, true});
   } else if (const auto* ping = std::get_if<SendStreamPing>(&action)) {
     stream_pings.push_back(*ping);
+  } else if (const auto* measured = std::get_if<MeasuredRtt>(&action)) {
+    measured_rtts.push_back(*measured);
+  } else if (const auto* pong = std::get_if<PingAnswered>(&action)) {
+    pongs.push_back(*pong);
   } else if (const auto* emit = std::get_if<EmitEvent>(&action)) {
     events.push_back(emit->event);
   } else {

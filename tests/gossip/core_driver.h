@@ -128,6 +128,8 @@ class CoreDriver {
   std::vector<Event> events;
   std::vector<SyncCall> syncs;
   std::vector<SendStreamPing> stream_pings;
+  std::vector<MeasuredRtt> measured_rtts;
+  std::vector<PingAnswered> pongs;
   std::vector<StatementRef> signed_statements;
   std::vector<uint32_t> persisted;
 
