@@ -1,10 +1,10 @@
 // One member of a sotto cluster, running: the protocol core with sockets, frames, statements and
 // TLS. The public library.
 //
-//   sotto::NodeOptions options = sotto::NodeOptions::Lan();   // Local(), Wan()
-//   auto node = sotto::Node::Start(std::move(options));       // StatusOr; the status says what to
-//   do auto watch = (*node)->Watch([](const sotto::WatchItem& item) { … }); for (const auto& member
-//   : (*node)->View()->members) …
+//   sotto::NodeOptions options = sotto::NodeOptions::Lan();  // or Local(), Wan()
+//   auto node = sotto::Node::Start(std::move(options));      // StatusOr: it says what to do
+//   auto watch = (*node)->Watch([](const sotto::WatchItem& item) { … });
+//   for (const auto& member : (*node)->View()->members) …
 //   (*node)->Leave(std::chrono::seconds(5));  // tell the others; the destructor does not
 //
 // Threads: every method may be called from any thread, also from a callback, and before an

@@ -76,8 +76,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   absl::Status ReloadTls(const TlsMaterial& tls);
   absl::Status SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing);
 
-  // ---- SyncHost
-  // ------------------------------------------------------------------------------------
+  // ---- SyncHost ---------------------------------------------------------------------------------
   Instant Now() const override;
   int64_t UnixSeconds() const override;
   Protocol& protocol() override { return *protocol_; }

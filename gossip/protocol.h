@@ -104,9 +104,8 @@ class Protocol {
   Protocol(Protocol&&) noexcept;
   Protocol& operator=(Protocol&&) noexcept;
 
-  // ---- the driver's inputs
-  // ------------------------------------------------------------------------ Begins. With contacts,
-  // asks each for its table before it announces (M9); without, announces.
+  // ---- the driver's inputs ----------------------------------------------------------------------
+  // Begins. With contacts, asks each for its table before it announces (M9); without, announces.
   void Start(Instant now);
   void HandleTimeout(Instant now);
   // A datagram that opened, from a member whose boot id is known; its statements are verified.
@@ -131,9 +130,9 @@ class Protocol {
   // The process took a new boot id (fork, clock jump, clone) and tells by a new Alive.
   void HandleRebooted(Instant now, const BootId& boot_id);
 
-  // ---- state sync, both ends
-  // ---------------------------------------------------------------------- The whole mergeable
-  // state that is told unasked: the alive and suspect, our own Alive only once announced.
+  // ---- state sync, both ends --------------------------------------------------------------------
+  // The whole mergeable state that is told unasked: the alive and suspect, our own Alive only once
+  // announced.
   SyncTable MakeSyncTable() const;
   // Merges what the other end told. True if anything changed here.
   bool HandleSyncTable(Instant now, const Source& from, const SyncTable& table);
@@ -141,9 +140,8 @@ class Protocol {
   std::vector<StatementRef> TombstonesFor(const SyncTable& other) const;
   SetHash set_hash() const;
 
-  // ---- commands
-  // ----------------------------------------------------------------------------------- Adds a
-  // contact; it is tried at once. The index is the driver's for the name it resolves.
+  // ---- commands ---------------------------------------------------------------------------------
+  // Adds a contact; it is tried at once. The index is the driver's for the name it resolves.
   void AddContact(Instant now, ContactId contact);
   // Says goodbye, and emits LeaveFinished when it has been heard.
   void Leave(Instant now);
@@ -159,14 +157,12 @@ class Protocol {
   // False if the name is unknown or our own.
   bool Forget(Instant now, std::string_view name);
 
-  // ---- outputs
-  // ------------------------------------------------------------------------------------
+  // ---- outputs ----------------------------------------------------------------------------------
   std::vector<Action> TakeActions();
   Instant NextDeadline() const;
 
-  // ---- views
-  // -------------------------------------------------------------------------------------- Sorted
-  // by name. Without `all`, only what is still shown.
+  // ---- views ------------------------------------------------------------------------------------
+  // Sorted by name. Without `all`, only what is still shown.
   std::vector<MemberInfo> Members(bool all = false) const;
   std::optional<MemberInfo> Find(std::string_view name) const;
   // The Alive of the process with this boot id, if it is the one its member runs now (or null). The

@@ -33,9 +33,8 @@
 
 namespace sotto {
 
-// ---- limits
-// ----------------------------------------------------------------------------------------- No
-// datagram can hold more messages than this: the least takes 12 bytes.
+// ---- limits -------------------------------------------------------------------------------------
+// No datagram can hold more messages than this: the least takes 12 bytes.
 inline constexpr size_t kPacketMessagesMax = 160;
 inline constexpr size_t kPacketStatementsMax = 64;
 inline constexpr size_t kPacketWantsMax = 16;

@@ -57,16 +57,14 @@ class World {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  // ---- time
-  // ---------------------------------------------------------------------------------------
+  // ---- time -------------------------------------------------------------------------------------
   Instant now() const { return now_; }
   void RunFor(Duration span);
   // Runs until `done`, asked every 50 ms, holds; false if it does not within `limit`.
   bool RunUntil(const std::function<bool()>& done, Duration limit);
   void After(Duration delay, std::function<void()> action);
 
-  // ---- processes
-  // ----------------------------------------------------------------------------------
+  // ---- processes --------------------------------------------------------------------------------
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
   // Starts a process with these contacts; by default the first three addresses.
   void Start(uint32_t node);
@@ -95,9 +93,8 @@ class World {
   BootId boot_id(uint32_t node) const;
   std::optional<MemberState> StateAt(uint32_t observer, const std::string& member) const;
 
-  // ---- hostile inputs
-  // ----------------------------------------------------------------------------- Signs whatever it
-  // is told to under this node's certificate, as only that member can.
+  // ---- hostile inputs ---------------------------------------------------------------------------
+  // Signs whatever it is told to under this node's certificate, as only that member can.
   StatementRef SignAs(uint32_t node, const StatementDraft& draft);
   // A datagram made by hand, sealed as this node's process would, on its way through the network.
   void SendRaw(uint32_t from, uint32_t to, Packet packet);
@@ -107,9 +104,8 @@ class World {
   // Calls timers late, and now and then early as well: the core must not care.
   void SetTimerNoise(Duration late_max) { timer_late_max_ = late_max; }
 
-  // ---- what should be
-  // ----------------------------------------------------------------------------- From now on a
-  // living member's death, told anywhere, is a failure.
+  // ---- what should be ---------------------------------------------------------------------------
+  // From now on a living member's death, told anywhere, is a failure.
   void ForbidFalseDeaths(bool forbid) { forbid_false_deaths_ = forbid; }
   // The same for suspicions of the living.
   void ForbidSuspicions(bool forbid) { forbid_suspicions_ = forbid; }
@@ -128,8 +124,7 @@ class World {
   Duration DeathBound() const;
   Duration HealBound() const;
 
-  // ---- results
-  // ------------------------------------------------------------------------------------
+  // ---- results ----------------------------------------------------------------------------------
   bool failed() const { return failure_.has_value(); }
   // The violation, the line that replays it, and the last steps of the nodes concerned.
   std::string Report() const;
