@@ -44,4 +44,11 @@ std::string_view ToString(EventKind kind) {
   return "unknown";
 }
 
+std::string LeaderOf(const std::vector<MemberInfo>& members) {
+  for (const MemberInfo& member : members) {
+    if (member.state <= MemberState::kSuspect) return member.name;
+  }
+  return "";
+}
+
 }  // namespace sotto

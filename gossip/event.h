@@ -64,6 +64,11 @@ struct MemberInfo {
   bool is_self = false;
 };
 
+// A hint, not an election: the lowest name that is alive or suspect; empty if there is none. Nodes
+// that see other members name other leaders, and in a partition each side has one. `members` are
+// sorted by name.
+std::string LeaderOf(const std::vector<MemberInfo>& members);
+
 }  // namespace sotto
 
 #endif  // SOTTO_GOSSIP_EVENT_H_

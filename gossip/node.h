@@ -112,9 +112,7 @@ struct NodeView {
   uint64_t epoch = 0;               // of this start of the node: whose numbers `last_item` has
   uint64_t last_item = 0;           // of subscriptions; this picture includes it
   std::vector<MemberInfo> members;  // sorted by name; this node included
-  // A hint: the lowest name that is alive or suspect; empty if there is none. Nodes that see other
-  // members name other leaders, and in a partition each side has one.
-  std::string leader;
+  std::string leader;               // LeaderOf(members): a hint
   Standing standing;
   Incarnation incarnation;
   SetHash set_hash;

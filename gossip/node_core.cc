@@ -292,9 +292,7 @@ void NodeCore::PublishView() {
   view->epoch = epoch_;
   view->last_item = last_item_;
   view->members = protocol_->Members(true);
-  const auto leader = std::find_if(view->members.begin(), view->members.end(),
-                                   [](const auto& m) { return m.state <= MemberState::kSuspect; });
-  if (leader != view->members.end()) view->leader = leader->name;
+  view->leader = LeaderOf(view->members);
   view->standing = protocol_->standing();
   view->incarnation = protocol_->incarnation();
   view->set_hash = protocol_->set_hash();

@@ -83,7 +83,8 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
 absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Options& options) {
   std::vector<std::string> argv_texts = options.argv, env_texts = EnvironmentOf(options);
   const std::vector<char*> argv = Pointers(argv_texts), env = Pointers(env_texts);
-  const int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const int in = options.input >= 0 ? fcntl(options.input, F_DUPFD_CLOEXEC, 0)
+                                    : open("/dev/null", O_RDONLY | O_CLOEXEC);
   const std::string& path = options.output.empty() ? std::string("/dev/null") : options.output;
   const int out = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (in < 0 || out < 0) {

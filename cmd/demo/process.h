@@ -28,6 +28,7 @@ class ChildProcess {
     std::string output;        // standard output and error are appended to this file (0600)
     std::optional<uid_t> uid;  // run as this user and group (needs root)
     int net_namespace = -1;    // an open network namespace to run in (needs root); borrowed
+    int input = -1;            // borrowed: its standard input; nothing to read by default
   };
 
   // INTERNAL PROCESS_START_FAILED. A program that cannot be executed shows as exit code 127.

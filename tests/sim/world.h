@@ -91,6 +91,8 @@ class World {
   const Protocol& core(uint32_t node) const;
   const std::string& name(uint32_t node) const;
   BootId boot_id(uint32_t node) const;
+  // On this address's own clock, which MemberInfo uses.
+  Instant LocalNow(uint32_t node) const { return Local(At(node)); }
   std::optional<MemberState> StateAt(uint32_t observer, const std::string& member) const;
 
   // ---- hostile inputs ---------------------------------------------------------------------------

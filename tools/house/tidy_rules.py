@@ -17,11 +17,11 @@ CLOCKS = (
     "gossip/node", "gossip/stream_channel", "gossip/sync_session", "gossip/udp_transport",
     "store/", "cmd/", "crypto/", "tools/", "tests/",
 )
-CLOCKS_NOT = ("tests/sim/world", "tests/sim/network", "tests/sim/invariants",
-              "tests/gossip/protocol", "tests/gossip/merge")
+CLOCKS_NOT = ("tests/sim/sim_cluster", "tests/sim/world", "tests/sim/network",
+              "tests/sim/invariants", "tests/gossip/protocol", "tests/gossip/merge")
 SLEEPS = ("tools/relay/", "tools/bench/", "cmd/", "store/", "tests/attack/",
-          "tests/cmd/sottod_process", "tests/e2e/", "tests/gossip/node", "tests/store/",
-          "tests/support/")
+          "tests/cmd/sottod_process", "tests/e2e/", "tests/examples/", "tests/gossip/node",
+          "tests/store/", "tests/support/")
 # OpenSSL's headers, beside crypto/*.cc and *_internal.h: what speaks TLS, hashes, or measures.
 OPENSSL = ("cmd/sottod/process.cc", "gossip/stream_channel.cc", "tests/",
            "tools/bench/allocations.cc", "tools/bench/openssl_gcm.cc")

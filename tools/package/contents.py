@@ -14,7 +14,7 @@ OURS = ("crypto", "gossip", "store", "tests")
 
 class Library(NamedTuple):
     """A library of ours: one archive, and the targets it is known by."""
-    name: str          # lib<name>.a, and <name> in CMake's package, without the first "sotto"
+    name: str          # lib<name>.a
     target: str        # sotto::<target>
     pc: str            # <pc>.pc
     bazel: str         # what builds the archive
@@ -26,6 +26,8 @@ class Library(NamedTuple):
 LIBRARIES = (
     Library("sotto", "sotto", "sotto", "//tools/package:sotto", ("sotto/node.h", "sotto/store.h"),
             "Encrypted cluster membership"),
+    Library("sotto_testing", "testing", "sotto-testing", "//tools/package:sotto_testing",
+            ("sotto/testing.h",), "Simulated sotto clusters for unit tests", needs=("sotto",)),
 )
 
 
@@ -175,7 +177,7 @@ endif()
 
 def bazel_build(libraries, flags):
     """The BUILD file for new_local_repository on the prefix."""
-    linkopts = "\n".join(f'        "{flag}",' for flag in flags)
+    linkopts = "    linkopts = [\n" + "".join(f'        "{flag}",\n' for flag in flags) + "    ],\n"
     text = ["# For a WORKSPACE: new_local_repository(name = \"sotto\", path = <prefix>,",
             "# build_file = \"<prefix>/share/sotto/sotto.BUILD.bazel\")",
             'package(default_visibility = ["//visibility:public"])']
@@ -193,10 +195,7 @@ cc_library(
     hdrs = glob(["include/sotto/**/*.h"]),
     defines = [{', '.join(f'"{define}"' for define in DEFINES)}],
     includes = ["include"],
-    linkopts = [
-{linkopts}
-    ],
-    deps = [":{library.name}_archive"{deps}],
+{"" if library.needs else linkopts}    deps = [":{library.name}_archive"{deps}],
 )""")
     return "\n".join(text) + "\n"
 

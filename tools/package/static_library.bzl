@@ -20,6 +20,8 @@ def _static_library_impl(ctx):
     if ctx.attr.without:
         there = {file.path: True for file in _objects_of(ctx.attr.without)[0]}
         objects = [file for file in objects if file.path not in there]
+    if not objects:
+        fail("nothing to put into the archive")
 
     archive = ctx.actions.declare_file("lib" + ctx.label.name + ".a")
     arguments = ctx.actions.args()

@@ -5,6 +5,7 @@
 
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
+#include "store/node_files.h"
 #include "store/node_state.h"
 #include "store/open_store.h"
 
