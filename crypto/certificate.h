@@ -102,6 +102,8 @@ class TrustStore {
                                              int64_t grace_s = 0) const;
 
   uint64_t generation() const { return generation_; }
+  // Of what it was made of, the generation apart: equal ones give equal verdicts.
+  const Hash256& fingerprint() const { return fingerprint_; }
   const std::string& cluster() const { return cluster_; }
   const std::vector<CertificateRef>& authorities() const { return authorities_; }
 
@@ -113,6 +115,7 @@ class TrustStore {
   std::unique_ptr<Native> native_;
   std::vector<CertificateRef> authorities_;
   std::string cluster_;
+  Hash256 fingerprint_;
   uint64_t generation_ = 0;
 };
 using TrustStoreRef = std::shared_ptr<const TrustStore>;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "crypto/certificate.h"
 #include "crypto/certificate_internal.h"
+#include "crypto/sha256.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
 
@@ -237,6 +238,10 @@ absl::StatusOr<TrustStoreRef> TrustStore::Create(std::string_view ca_pem, std::s
   std::shared_ptr<TrustStore> trust(new TrustStore());
   trust->cluster_ = cluster;
   trust->generation_ = generation;
+  // The lengths in front: the three parts have one reading.
+  trust->fingerprint_ =
+      Sha256(absl::StrCat(cluster.size(), " ", ca_pem.size(), " ", std::string(cluster),
+                          std::string(ca_pem), std::string(crl_pem)));
   // Never the system's roots: any public CA could then make members.
   trust->native_->store.reset(X509_STORE_new());
   X509_STORE* store = trust->native_->store.get();

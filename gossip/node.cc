@@ -13,6 +13,7 @@
 #include "gossip/node_callbacks.h"
 #include "gossip/node_core.h"
 #include "gossip/node_watch.h"
+#include "gossip/verified_store.h"
 
 namespace sotto {
 
@@ -120,6 +121,8 @@ class Node::Impl {
   std::shared_ptr<CallbackRunner> runner_;
   std::shared_ptr<NodeCore> core_;
 };
+
+std::shared_ptr<SharedCache> MakeSharedCache() { return std::make_shared<SharedCache>(); }
 
 Node::Node() = default;
 Node::~Node() {

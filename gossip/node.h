@@ -48,6 +48,10 @@ class io_context;
 
 namespace sotto {
 
+// Certificates and verified statements, held once for several nodes of one process.
+class SharedCache;
+std::shared_ptr<SharedCache> MakeSharedCache();
+
 // Certificates as PEM texts, so that the caller decides where they lie and checks their files.
 struct TlsMaterial {
   std::string ca_pem;
@@ -86,6 +90,10 @@ struct NodeOptions {
   // Where callbacks run. Null: on a second thread, so that a slow callback never delays the
   // protocol; with an `io` of the embedder's, there.
   boost::asio::io_context* callbacks_io = nullptr;
+  // The same for several nodes of one process: they verify and keep each certificate and statement
+  // once between them, as long as they trust the same CA bundle and revocation list. Each believes
+  // what the others have verified. Null: a cache of its own.
+  std::shared_ptr<SharedCache> shared_cache;
   uint64_t seed = 0;  // 0: from the system's generator
 };
 

@@ -73,7 +73,7 @@ absl::Status NodeCore::Prepare() {
   SOTTO_ASSIGN_OR_RETURN(identity_, ProcessIdentity::Create(options_.cluster, options_.name));
   SOTTO_RETURN_IF_ERROR(PrepareTls());
   SOTTO_RETURN_IF_ERROR(PrepareAddresses());
-  cache_ = std::make_unique<StatementCache>(trust_);
+  cache_ = std::make_unique<StatementCache>(trust_, StatementCacheOptions(), options_.shared_cache);
   (void)cache_->AddCertificate(credentials_->certificate(), UnixSeconds());
 
   SelfIdentity self;

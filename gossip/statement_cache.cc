@@ -23,17 +23,20 @@ size_t StatementCache::HashOf::operator()(const Hash256& hash) const {
   return value;
 }
 
-StatementCache::StatementCache(TrustStoreRef trust, StatementCacheOptions options)
-    : trust_(std::move(trust)), options_(options) {}
+StatementCache::StatementCache(TrustStoreRef trust, StatementCacheOptions options,
+                               std::shared_ptr<SharedCache> shared)
+    : options_(options), shared_(std::move(shared)), store_(StoreFor(trust)) {}
+
+std::shared_ptr<VerifiedStore> StatementCache::StoreFor(const TrustStoreRef& trust) const {
+  return shared_ ? shared_->For(trust) : std::make_shared<VerifiedStore>(trust, options_.verified);
+}
 
 // ---- statements ---------------------------------------------------------------------------------
 
 StatementResult StatementCache::Resolve(std::string_view bytes, int64_t now_unix_s) {
-  if (const auto known = statements_.find(Sha256(bytes)); known != statements_.end()) {
-    const StatementRef statement = known->second.statement;
+  if (const StatementRef statement = store_->FindStatement(Sha256(bytes))) {
     absl::Status why;
-    if (FindTrusted(statement->certificate, now_unix_s, &why) != nullptr) {
-      statement_order_.splice(statement_order_.end(), statement_order_, known->second.order);
+    if (store_->FindTrusted(statement->certificate, now_unix_s, &why) != nullptr) {
       return StatementVerified{statement, false};
     }
     // Its certificate was pushed out (ask for it again) or is no longer good.
@@ -42,11 +45,12 @@ StatementResult StatementCache::Resolve(std::string_view bytes, int64_t now_unix
   UnverifiedStatement parsed;
   const DropReason reason = ParseStatement(bytes, &parsed);
   if (reason != DropReason::kNone) return StatementDropped{reason, absl::OkStatus()};
-  if (parsed.cluster != trust_->cluster()) {
+  if (parsed.cluster != trust()->cluster()) {
     return StatementDropped{DropReason::kSemantic, absl::OkStatus()};
   }
   absl::Status why;
-  const CertificateEntry* signer = FindTrusted(parsed.statement.certificate, now_unix_s, &why);
+  const TrustedCertificateRef signer =
+      store_->FindTrusted(parsed.statement.certificate, now_unix_s, &why);
   if (signer != nullptr) return VerifyNow(std::move(parsed), *signer);
   if (!why.ok()) return StatementDropped{DropReason::kUnknownCertificate, why};
   const StatementNeedsCertificate needs{parsed.statement.certificate, parsed.statement.signer};
@@ -55,38 +59,17 @@ StatementResult StatementCache::Resolve(std::string_view bytes, int64_t now_unix
 }
 
 StatementResult StatementCache::VerifyNow(UnverifiedStatement parsed,
-                                          const CertificateEntry& signer) {
+                                          const TrustedCertificate& signer) {
   ++signatures_checked_;
   const DropReason reason =
-      VerifyStatementBy(parsed, *signer.certificate, signer.identity, *trust_);
+      VerifyStatementBy(parsed, *signer.certificate, signer.identity, *trust());
   if (reason != DropReason::kNone) return StatementDropped{reason, absl::OkStatus()};
-  const auto statement = std::make_shared<const Statement>(std::move(parsed.statement));
-  Remember(statement);
+  const StatementRef statement =
+      store_->Remember(std::make_shared<const Statement>(std::move(parsed.statement)));
   return StatementVerified{statement, true};
 }
 
-void StatementCache::AddOwn(const StatementRef& statement) { Remember(statement); }
-
-void StatementCache::Remember(const StatementRef& statement) {
-  if (const auto known = statements_.find(statement->hash); known != statements_.end()) {
-    statement_order_.splice(statement_order_.end(), statement_order_, known->second.order);
-    return;
-  }
-  statement_order_.push_back(statement->hash);
-  statements_[statement->hash] = {statement, std::prev(statement_order_.end())};
-  while (statements_.size() > options_.statements_max) {
-    statements_.erase(statement_order_.front());
-    statement_order_.pop_front();
-  }
-}
-
-void StatementCache::EraseStatementsOf(const Hash256& certificate) {
-  std::erase_if(statements_, [&](const auto& item) {
-    if (item.second.statement->certificate != certificate) return false;
-    statement_order_.erase(item.second.order);
-    return true;
-  });
-}
+void StatementCache::AddOwn(const StatementRef& statement) { store_->Remember(statement); }
 
 // ---- what waits for a certificate ---------------------------------------------------------------
 
@@ -140,38 +123,13 @@ std::vector<UnverifiedStatement> StatementCache::TakePendingFor(const Hash256& c
 
 // ---- certificates -------------------------------------------------------------------------------
 
-absl::Status StatementCache::Judge(CertificateEntry& entry, int64_t now_unix_s) const {
-  absl::StatusOr<CertificateIdentity> identity = trust_->Verify(
-      *entry.certificate, {}, CertificateRole::kNode, now_unix_s, kCertificateGraceS);
-  if (!identity.ok()) return identity.status();
-  entry.identity = *std::move(identity);
-  entry.verdict_until_unix_s =
-      std::min(now_unix_s + kVerdictS, entry.certificate->not_after_unix_s() + kCertificateGraceS);
-  return absl::OkStatus();
-}
-
-// Null with `*why` OK: it is not held. Null with an error: it is no longer good, and was forgotten.
-StatementCache::CertificateEntry* StatementCache::FindTrusted(const Hash256& hash,
-                                                              int64_t now_unix_s,
-                                                              absl::Status* why) {
-  const auto found = certificates_.find(hash);
-  if (found == certificates_.end()) return nullptr;
-  CertificateEntry& entry = found->second;
-  // A verdict also ends if the clock was set back behind the moment it was made.
-  if (now_unix_s >= entry.verdict_until_unix_s ||
-      now_unix_s < entry.verdict_until_unix_s - kVerdictS) {
-    *why = Judge(entry, now_unix_s);
-    if (!why->ok()) {
-      EraseCertificate(hash);
-      return nullptr;
-    }
-  }
-  certificate_order_.splice(certificate_order_.end(), certificate_order_, entry.order);
-  return &entry;
-}
-
 absl::StatusOr<std::vector<StatementRef>> StatementCache::AddCertificate(std::string_view der,
                                                                          int64_t now_unix_s) {
+  // Most of what comes is held already, and parsing costs more than the rest.
+  absl::Status why;
+  if (const auto known = store_->FindTrusted(Sha256(der), now_unix_s, &why)) {
+    return ReleaseFor(*known);
+  }
   absl::StatusOr<CertificateRef> certificate = Certificate::FromDer(AsBytes(der));
   if (!certificate.ok()) return certificate.status();
   return AddCertificate(*certificate, now_unix_s);
@@ -179,21 +137,19 @@ absl::StatusOr<std::vector<StatementRef>> StatementCache::AddCertificate(std::st
 
 absl::StatusOr<std::vector<StatementRef>> StatementCache::AddCertificate(
     const CertificateRef& certificate, int64_t now_unix_s) {
-  const Hash256 hash = certificate->sha256();
   absl::Status why;
-  if (FindTrusted(hash, now_unix_s, &why) == nullptr) {
-    CertificateEntry entry;
-    entry.certificate = certificate;
-    if (why.ok()) why = Judge(entry, now_unix_s);
-    if (!why.ok()) {
-      TakePendingFor(hash);  // nothing will ever vouch for them
-      return why;
-    }
-    KeepCertificate(std::move(entry));
+  const TrustedCertificateRef trusted = store_->AddCertificate(certificate, now_unix_s, &why);
+  if (trusted == nullptr) {
+    TakePendingFor(certificate->sha256());  // nothing will ever vouch for them
+    return why;
   }
+  return ReleaseFor(*trusted);
+}
+
+std::vector<StatementRef> StatementCache::ReleaseFor(const TrustedCertificate& trusted) {
   std::vector<StatementRef> verified;
-  for (UnverifiedStatement& parsed : TakePendingFor(hash)) {
-    const StatementResult result = VerifyNow(std::move(parsed), certificates_.at(hash));
+  for (UnverifiedStatement& parsed : TakePendingFor(trusted.certificate->sha256())) {
+    const StatementResult result = VerifyNow(std::move(parsed), trusted);
     if (const auto* good = std::get_if<StatementVerified>(&result)) {
       verified.push_back(good->statement);
     }
@@ -201,65 +157,34 @@ absl::StatusOr<std::vector<StatementRef>> StatementCache::AddCertificate(
   return verified;
 }
 
-void StatementCache::KeepCertificate(CertificateEntry entry) {
-  const Hash256 hash = entry.certificate->sha256();
-  const std::string name = entry.identity.name;
-  certificate_order_.push_back(hash);
-  entry.order = std::prev(certificate_order_.end());
-  certificates_.insert_or_assign(hash, std::move(entry));
-  std::vector<Hash256>& of_name = certificates_by_name_[name];
-  of_name.push_back(hash);
-  if (of_name.size() > options_.certificates_per_name_max) {
-    // The one that ends first; the new one itself if it is the oldest.
-    const Hash256 first = *std::min_element(
-        of_name.begin(), of_name.end(), [this](const Hash256& a, const Hash256& b) {
-          return certificates_.at(a).certificate->not_after_unix_s() <
-                 certificates_.at(b).certificate->not_after_unix_s();
-        });
-    EraseCertificate(first == hash ? of_name.front() : first);
-  }
-  while (certificates_.size() > options_.certificates_max) {
-    const Hash256 oldest = certificate_order_.front();
-    EraseCertificate(oldest);
-  }
-}
-
-void StatementCache::EraseCertificate(const Hash256& hash) {
-  const auto found = certificates_.find(hash);
-  if (found == certificates_.end()) return;
-  const auto of_name = certificates_by_name_.find(found->second.identity.name);
-  std::erase(of_name->second, hash);
-  if (of_name->second.empty()) certificates_by_name_.erase(of_name);
-  certificate_order_.erase(found->second.order);
-  certificates_.erase(found);
-}
-
 CertificateRef StatementCache::FindCertificate(const Hash256& hash) {
-  const auto found = certificates_.find(hash);
-  if (found == certificates_.end()) return nullptr;
-  certificate_order_.splice(certificate_order_.end(), certificate_order_, found->second.order);
-  return found->second.certificate;
+  return store_->FindCertificate(hash);
 }
 
 bool StatementCache::HoldsCertificate(const Hash256& hash) const {
-  return certificates_.contains(hash);
+  return store_->HoldsCertificate(hash);
 }
 
 std::vector<StatementCache::Refused> StatementCache::SetTrust(TrustStoreRef trust,
                                                               int64_t now_unix_s) {
-  trust_ = std::move(trust);
+  const std::shared_ptr<VerifiedStore> former = std::exchange(store_, StoreFor(trust));
   std::vector<Refused> refused;
-  for (auto& [hash, entry] : certificates_) {
-    const absl::Status verdict = Judge(entry, now_unix_s);
-    if (!verdict.ok()) refused.push_back({entry.identity.name, hash, verdict});
-  }
-  for (const Refused& one : refused) {
-    EraseStatementsOf(one.certificate);
-    EraseCertificate(one.certificate);
+  for (const TrustedCertificateRef& held : former->Certificates()) {
+    absl::Status verdict;
+    if (store_->AddCertificate(held->certificate, now_unix_s, &verdict) == nullptr) {
+      refused.push_back({held->identity.name, held->certificate->sha256(), verdict});
+    }
   }
   std::sort(refused.begin(), refused.end(), [](const Refused& a, const Refused& b) {
     return std::tie(a.name, a.certificate) < std::tie(b.name, b.certificate);
   });
+  const auto is_refused = [&refused](const Hash256& certificate) {
+    return std::any_of(refused.begin(), refused.end(),
+                       [&](const Refused& one) { return one.certificate == certificate; });
+  };
+  for (const StatementRef& statement : former->Statements()) {
+    if (!is_refused(statement->certificate)) store_->Remember(statement);
+  }
   return refused;
 }
 

@@ -1,12 +1,12 @@
 // Raw statements to verified ones, each verified once; certificates on demand (design W8).
 //
-// Holds the certificates of the cluster's nodes (relayed on request), verified statements by hash,
-// and statements that wait for a certificate. All of it is bounded: only certificates that the
+// Holds what waits for a certificate; certificates and verified statements lie in a VerifiedStore,
+// its own or one that nodes of this process share. All of it is bounded: only certificates that the
 // trust store accepts for a node are kept, a few for each name; waiting statements are limited in
 // number, in bytes and for each signer they name. Verdicts hold for one trust store and at most
-// kVerdictS; a new store redoes them all. A statement brings its signer's leaf alone:
-// intermediates, if any, stand in the CA bundle. A table of more than pending_max statements is
-// resolved again once its certificates have come. Threads: none; the node's strand owns it.
+// VerifiedStore::kVerdictS; a new store redoes them all. A statement brings its signer's leaf
+// alone: intermediates, if any, stand in the CA bundle. A table of more than pending_max statements
+// is resolved again once its certificates have come. Threads: none; the node's strand owns it.
 #ifndef SOTTO_GOSSIP_STATEMENT_CACHE_H_
 #define SOTTO_GOSSIP_STATEMENT_CACHE_H_
 
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <list>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -26,13 +27,12 @@
 #include "crypto/frame_codec.h"
 #include "gossip/statement.h"
 #include "gossip/statement_codec.h"
+#include "gossip/verified_store.h"
 
 namespace sotto {
 
 struct StatementCacheOptions {
-  size_t certificates_max = 65'536;
-  size_t certificates_per_name_max = 4;  // renewals overlap; older ones go
-  size_t statements_max = 65'536;
+  VerifiedStoreOptions verified;  // where the store is its own
   size_t pending_max = 1'024;
   size_t pending_bytes_max = 512 * 1024;
   size_t pending_per_signer_max = 16;
@@ -56,9 +56,6 @@ using StatementResult =
 
 class StatementCache {
  public:
-  // A verdict on a certificate is made anew after this long: revocation lists and chains run out.
-  static constexpr int64_t kVerdictS = 600;
-
   // A signer whose certificate the new trust store refuses.
   struct Refused {
     std::string name;
@@ -66,7 +63,9 @@ class StatementCache {
     absl::Status why;
   };
 
-  explicit StatementCache(TrustStoreRef trust, StatementCacheOptions options = {});
+  // `shared` null: a store of its own.
+  explicit StatementCache(TrustStoreRef trust, StatementCacheOptions options = {},
+                          std::shared_ptr<SharedCache> shared = nullptr);
 
   // One statement from the network, byte for byte.
   StatementResult Resolve(std::string_view bytes, int64_t now_unix_s);
@@ -86,13 +85,13 @@ class StatementCache {
   CertificateRef FindCertificate(const Hash256& hash);
   bool HoldsCertificate(const Hash256& hash) const;
 
-  // Redoes all verdicts. The refused are forgotten with all they signed; the caller tells what
-  // follows.
+  // Redoes all verdicts, in another store; who else uses the former is not touched. The refused are
+  // forgotten with all they signed; the caller tells what follows.
   std::vector<Refused> SetTrust(TrustStoreRef trust, int64_t now_unix_s);
-  const TrustStoreRef& trust() const { return trust_; }
+  const TrustStoreRef& trust() const { return store_->trust(); }
 
-  size_t certificates() const { return certificates_.size(); }
-  size_t statements() const { return statements_.size(); }
+  size_t certificates() const { return store_->certificates(); }
+  size_t statements() const { return store_->statements(); }
   size_t pending() const { return pending_.size(); }
   size_t pending_bytes() const { return pending_bytes_; }
   // Signature checks made since the start: what the cache exists to keep low.
@@ -102,42 +101,22 @@ class StatementCache {
   struct HashOf {
     size_t operator()(const Hash256& hash) const;
   };
-  struct CertificateEntry {
-    CertificateRef certificate;
-    CertificateIdentity identity;
-    int64_t verdict_until_unix_s = 0;
-    std::list<Hash256>::iterator order;
-  };
-  struct StatementEntry {
-    StatementRef statement;
-    std::list<Hash256>::iterator order;
-  };
   struct Pending {
     UnverifiedStatement parsed;
     std::list<Hash256>::iterator order;
   };
-  using CertificateMap = std::unordered_map<Hash256, CertificateEntry, HashOf>;
 
-  absl::Status Judge(CertificateEntry& entry, int64_t now_unix_s) const;
-  CertificateEntry* FindTrusted(const Hash256& hash, int64_t now_unix_s, absl::Status* why);
-  StatementResult VerifyNow(UnverifiedStatement parsed, const CertificateEntry& signer);
-  void Remember(const StatementRef& statement);
+  std::shared_ptr<VerifiedStore> StoreFor(const TrustStoreRef& trust) const;
+  StatementResult VerifyNow(UnverifiedStatement parsed, const TrustedCertificate& signer);
   void Wait(UnverifiedStatement parsed);
   std::vector<UnverifiedStatement> TakePendingFor(const Hash256& certificate);
   void ErasePending(const Hash256& statement);
-  void EraseCertificate(const Hash256& hash);
-  void EraseStatementsOf(const Hash256& certificate);
-  void KeepCertificate(CertificateEntry entry);
+  std::vector<StatementRef> ReleaseFor(const TrustedCertificate& trusted);
 
-  TrustStoreRef trust_;
-  StatementCacheOptions options_;
+  const StatementCacheOptions options_;
+  const std::shared_ptr<SharedCache> shared_;
+  std::shared_ptr<VerifiedStore> store_;
 
-  // Each with its order of use, the oldest first.
-  CertificateMap certificates_;
-  std::list<Hash256> certificate_order_;
-  std::map<std::string, std::vector<Hash256>, std::less<>> certificates_by_name_;
-  std::unordered_map<Hash256, StatementEntry, HashOf> statements_;
-  std::list<Hash256> statement_order_;
   std::unordered_map<Hash256, Pending, HashOf> pending_;  // by the statement's hash
   std::list<Hash256> pending_order_;
   std::unordered_multimap<Hash256, Hash256, HashOf> pending_by_certificate_;

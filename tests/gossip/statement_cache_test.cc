@@ -160,8 +160,8 @@ TEST_F(StatementCacheTest, FewCertificatesForEachName) {
 
 TEST_F(StatementCacheTest, EverythingIsBounded) {
   StatementCacheOptions options;
-  options.certificates_max = 4;
-  options.statements_max = 8;
+  options.verified.certificates_max = 4;
+  options.verified.statements_max = 8;
   options.pending_max = 6;
   options.pending_per_signer_max = 2;
   StatementCache cache(pki_.Trust(), options);
@@ -200,7 +200,7 @@ TEST_F(StatementCacheTest, PendingBytesAreBounded) {
 // believed without it.
 TEST_F(StatementCacheTest, PushedOutCertificateIsAskedForAgain) {
   StatementCacheOptions options;
-  options.certificates_max = 1;
+  options.verified.certificates_max = 1;
   StatementCache cache(pki_.Trust(), options);
   const StatementRef alive = Alive(gw1_);
   SOTTO_ASSERT_OK(cache.AddCertificate(Der(gw1_), kNow));
@@ -239,7 +239,7 @@ TEST_F(StatementCacheTest, VerdictsRunOut) {
   SOTTO_ASSERT_OK(cache_.AddCertificate(Der(gw1_), kNow));
   EXPECT_TRUE(IsVerified(cache_.Resolve(alive->bytes, kNow + kDayS - 1)));
   const StatementResult late =
-      cache_.Resolve(alive->bytes, kNow + kDayS + StatementCache::kVerdictS + 1);
+      cache_.Resolve(alive->bytes, kNow + kDayS + VerifiedStore::kVerdictS + 1);
   EXPECT_EQ(Dropped(late), DropReason::kUnknownCertificate);
   EXPECT_THAT(std::get<StatementDropped>(late).why, HasCode("CRL_EXPIRED"));
 }
@@ -252,6 +252,86 @@ TEST_F(StatementCacheTest, ExpiredCertificateEndsWhatItSigned) {
   const StatementResult late = cache_.Resolve(alive->bytes, end + kCertificateGraceS + 1);
   EXPECT_EQ(Dropped(late), DropReason::kUnknownCertificate);
   EXPECT_THAT(std::get<StatementDropped>(late).why, HasCode("CERT_EXPIRED"));
+}
+
+// ---- shared by the nodes of one process --------------------------------------------------------
+
+class SharedCacheTest : public StatementCacheTest {
+ protected:
+  static StatementCache Sharing(const std::shared_ptr<SharedCache>& shared, TrustStoreRef trust) {
+    return StatementCache(std::move(trust), {}, shared);
+  }
+  const std::shared_ptr<SharedCache> shared_ = std::make_shared<SharedCache>();
+};
+
+TEST_F(SharedCacheTest, WhatOneHasVerifiedTheOtherBelieves) {
+  StatementCache a = Sharing(shared_, pki_.Trust({}, 1));
+  StatementCache b = Sharing(shared_, pki_.Trust({}, 2));  // the same trust, loaded another time
+  const StatementRef alive = Alive(gw1_);
+  SOTTO_ASSERT_OK(a.AddCertificate(Der(gw1_), kNow));
+  const StatementResult first = a.Resolve(alive->bytes, kNow);
+  ASSERT_TRUE(IsVerified(first));
+  const StatementResult second = b.Resolve(alive->bytes, kNow);
+  ASSERT_TRUE(IsVerified(second));
+  EXPECT_EQ(std::get<StatementVerified>(first).statement,
+            std::get<StatementVerified>(second).statement)
+      << "held once";
+  EXPECT_EQ(a.signatures_checked(), 1u);
+  EXPECT_EQ(b.signatures_checked(), 0u);
+  EXPECT_EQ(b.FindCertificate(HashOf(gw1_))->der(), Der(gw1_));
+}
+
+TEST_F(SharedCacheTest, WhatWaitsIsEachOnesOwn) {
+  StatementCache a = Sharing(shared_, pki_.Trust());
+  StatementCache b = Sharing(shared_, pki_.Trust());
+  const StatementRef alive = Alive(gw1_);
+  EXPECT_TRUE(Needs(a.Resolve(alive->bytes, kNow), HashOf(gw1_)));
+  EXPECT_TRUE(Needs(b.Resolve(alive->bytes, kNow), HashOf(gw1_)));
+  const auto of_a = a.AddCertificate(Der(gw1_), kNow);
+  SOTTO_ASSERT_OK(of_a);
+  EXPECT_EQ(of_a->size(), 1u);
+  // b holds it as well now, and still hears of its own when the certificate comes to it.
+  EXPECT_TRUE(b.HoldsCertificate(HashOf(gw1_)));
+  const auto of_b = b.AddCertificate(Der(gw1_), kNow);
+  SOTTO_ASSERT_OK(of_b);
+  EXPECT_EQ(of_b->size(), 1u);
+}
+
+TEST_F(SharedCacheTest, OtherTrustSharesNothing) {
+  const TestPki foreign{"edge-prod", kNow};
+  StatementCache a = Sharing(shared_, pki_.Trust());
+  StatementCache b = Sharing(shared_, foreign.Trust());
+  SOTTO_ASSERT_OK(a.AddCertificate(Der(gw1_), kNow));
+  ASSERT_TRUE(IsVerified(a.Resolve(Alive(gw1_)->bytes, kNow)));
+  EXPECT_FALSE(b.HoldsCertificate(HashOf(gw1_)));
+  EXPECT_FALSE(b.AddCertificate(Der(gw1_), kNow).ok());
+  EXPECT_FALSE(IsVerified(b.Resolve(Alive(gw1_)->bytes, kNow)));
+}
+
+TEST_F(SharedCacheTest, ANewTrustOfOneLeavesTheOthersAlone) {
+  StatementCache a = Sharing(shared_, pki_.Trust());
+  StatementCache b = Sharing(shared_, pki_.Trust());
+  const StatementRef alive1 = Alive(gw1_);
+  const StatementRef alive2 = Alive(gw2_);
+  for (const auto* gw : {&gw1_, &gw2_}) SOTTO_ASSERT_OK(a.AddCertificate(Der(*gw), kNow));
+  ASSERT_TRUE(IsVerified(a.Resolve(alive1->bytes, kNow)));
+  ASSERT_TRUE(IsVerified(a.Resolve(alive2->bytes, kNow)));
+
+  const std::string crl =
+      pki_.Revoke({gw1_.credentials->certificate()->SerialHex()}, kNow - 60, kDayS);
+  const auto refused = a.SetTrust(pki_.Trust(crl, 2), kNow);
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].name, "gw-1");
+  EXPECT_FALSE(IsVerified(a.Resolve(alive1->bytes, kNow)));
+  EXPECT_TRUE(IsVerified(a.Resolve(alive2->bytes, kNow)));
+  EXPECT_TRUE(IsVerified(b.Resolve(alive1->bytes, kNow))) << "b still trusts as before";
+
+  // b follows, into the same store: what a knows there it need not verify again.
+  const auto refused_too = b.SetTrust(pki_.Trust(crl, 3), kNow);
+  ASSERT_EQ(refused_too.size(), 1u);
+  EXPECT_FALSE(IsVerified(b.Resolve(alive1->bytes, kNow)));
+  EXPECT_TRUE(IsVerified(b.Resolve(alive2->bytes, kNow)));
+  EXPECT_EQ(b.signatures_checked(), 0u);
 }
 
 }  // namespace

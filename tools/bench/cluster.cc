@@ -41,6 +41,7 @@ struct Flags {
   double steady_s = 20;
   double loss = 0;
   bool no_shared_cache = false;
+  bool log = false;
   bool json = false;
 };
 
@@ -125,6 +126,32 @@ class Bench {
     out_["join_converge_s"] = Seconds(Clock::now() - begun);
     out_["join_retries"] = 0;  // contacts are tried on by the library itself
     out_["join_cpu_s"] = CpuSeconds() - cpu;
+    out_["join_totals"] = Totals();
+  }
+
+  // What all nodes together have done so far.
+  boost::json::object Totals() {
+    NodeStats sum;
+    for (size_t i = 0; i < n(); ++i) {
+      const NodeStats stats = lab_.node(i).Stats();
+      sum.frames_sent += stats.frames_sent;
+      sum.hellos_sent += stats.hellos_sent;
+      sum.udp_bytes_sent += stats.udp_bytes_sent;
+      sum.tls_dialed += stats.tls_dialed;
+      sum.syncs_merged += stats.syncs_merged;
+      sum.syncs_equal += stats.syncs_equal;
+      sum.syncs_busy += stats.syncs_busy;
+      sum.syncs_failed += stats.syncs_failed;
+      sum.protocol.probes += stats.protocol.probes;
+      sum.protocol.probes_failed += stats.protocol.probes_failed;
+      sum.protocol.refutations += stats.protocol.refutations;
+    }
+    return {{"frames_sent", sum.frames_sent},         {"hellos_sent", sum.hellos_sent},
+            {"udp_bytes_sent", sum.udp_bytes_sent},   {"tls_dialed", sum.tls_dialed},
+            {"syncs_merged", sum.syncs_merged},       {"syncs_equal", sum.syncs_equal},
+            {"syncs_busy", sum.syncs_busy},           {"syncs_failed", sum.syncs_failed},
+            {"probes", sum.protocol.probes},          {"probes_failed", sum.protocol.probes_failed},
+            {"refutations", sum.protocol.refutations}};
   }
 
   bool AllLiving() const {
@@ -147,6 +174,7 @@ class Bench {
     out_["steady_packets_per_node_s"] =
         static_cast<double>(after.packets - before.packets) / node_seconds;
     out_["rss_bytes_per_node"] = (ResidentBytes() - resident_before_) / static_cast<int64_t>(n());
+    out_["steady_totals"] = Totals();
     for (const char* field : {"broadcast_p50_s", "broadcast_p99_s", "broadcast_all_median_s"}) {
       out_[field] = nullptr;  // user messages are not in the library
     }
@@ -229,6 +257,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({16, 24, 32}));
   app.add_flag("--no-shared-cache", flags.no_shared_cache,
                "each node verifies and keeps every certificate and statement for itself");
+  app.add_flag("--log", flags.log, "print what the nodes log to standard error");
   app.add_flag("--json", flags.json, "print one JSON object instead of a line");
   try {
     app.parse(argc, argv);
@@ -244,6 +273,12 @@ int Main(int argc, char** argv) {
   if (flags.kill + 2 > flags.cluster.nodes) {
     std::fputs("--kill: at least two nodes must be left\n", stderr);
     return 2;
+  }
+  if (flags.log) {
+    flags.cluster.log = [begun = Clock::now()](const LogRecord& record) {
+      std::fprintf(stderr, "%.3f %s\n", Seconds(Clock::now() - begun),
+                   FormatRecord(record).c_str());
+    };
   }
   flags.cluster.shared_cache = !flags.no_shared_cache;
   RaiseDescriptorLimit();

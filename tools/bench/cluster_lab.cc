@@ -92,7 +92,9 @@ class ClusterLab::Loop {
 };
 
 ClusterLab::ClusterLab(const ClusterOptions& options)
-    : options_(options), loop_(std::make_unique<Loop>(options.threads)) {}
+    : options_(options),
+      loop_(std::make_unique<Loop>(options.threads)),
+      shared_cache_(options.shared_cache ? MakeSharedCache() : nullptr) {}
 
 ClusterLab::~ClusterLab() {
   // Nodes on an embedder's io_context go after it has stopped, and before it goes.
@@ -139,6 +141,13 @@ NodeOptions ClusterLab::OptionsOf(size_t index) const {
   options.tls = certificates_[index];
   options.keys = {key_};
   options.io = &loop_->io();
+  options.shared_cache = shared_cache_;
+  if (options_.log) {
+    options.log = [log = options_.log, name = options.name](LogRecord record) {
+      record.fields.insert(record.fields.begin(), {"node", name});
+      log(record);
+    };
+  }
   return options;
 }
 

@@ -29,6 +29,7 @@ struct ClusterOptions {
   size_t threads = 2;
   bool shared_cache = true;
   size_t key_bytes = 32;
+  LogSink log;  // of all nodes; null: silent
 };
 
 // What one node has been told.
@@ -75,6 +76,7 @@ class ClusterLab {
 
   const ClusterOptions options_;
   std::unique_ptr<Loop> loop_;
+  const std::shared_ptr<SharedCache> shared_cache_;
   std::vector<TlsMaterial> certificates_;
   ClusterKeyRef key_;
   std::vector<std::unique_ptr<Observer>> observers_;
