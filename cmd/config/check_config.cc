@@ -53,6 +53,7 @@ class Checker {
     CheckContacts();
     CheckStateDir();
     CheckGroup();
+    CheckHandlers();
     if (options_.open_store && !config_.node.cluster.empty()) CheckStore();
     return std::move(findings_);
   }
@@ -276,6 +277,19 @@ class Checker {
     Add(FindingLevel::kError, "admin.group", "ADMIN_GROUP_UNKNOWN",
         absl::StrCat("there is no group \"", config_.admin.group, "\" on this machine"),
         absl::StrCat("groupadd --system ", config_.admin.group));
+  }
+
+  void CheckHandlers() {
+    for (const HandlerConfig& handler : config_.handlers) {
+      const std::string& program = handler.run.front();
+      const absl::Status status = CheckProgram(program, ServiceOwner(config_));
+      if (status.ok()) continue;
+      const std::string code = ErrorCode(status);
+      findings_.push_back({FindingLevel::kError, code, handler.origin,
+                           absl::StrCat("handler: run: ", std::string(status.message())),
+                           code == "HANDLER_NOT_EXECUTABLE" ? absl::StrCat("chmod +x ", program)
+                                                            : FixFor(code, program)});
+    }
   }
 
   void CheckStore() {

@@ -82,6 +82,10 @@ class Loader {
     for (Setting& setting : layer.settings) {
       chosen_[setting.spec] = std::move(setting);
     }
+    // Handlers add up: a drop-in file brings its own and takes none away.
+    for (HandlerConfig& handler : layer.handlers) {
+      result_.config.handlers.push_back(std::move(handler));
+    }
   }
 
   void ApplyFile(const std::string& path) {
@@ -118,6 +122,7 @@ class Loader {
     CheckTimers();
     CheckStore();
     CheckSocket();
+    CheckHandlers();
   }
 
   Config& config() { return result_.config; }
@@ -291,6 +296,14 @@ class Loader {
     }
   }
 
+  void CheckHandlers() {
+    const std::vector<HandlerConfig>& handlers = config().handlers;
+    if (handlers.size() <= kHandlersMax) return;
+    result_.findings.push_back(
+        {FindingLevel::kError, "CONFIG_OUT_OF_RANGE", handlers[kHandlersMax].origin,
+         absl::StrCat("handler: ", handlers.size(), " of them, want at most ", kHandlersMax), ""});
+  }
+
   void Show() {
     for (const KeySpec& spec : ConfigSchema()) {
       ConfigValue shown;
@@ -304,6 +317,10 @@ class Loader {
       }
       result_.values.push_back(std::move(shown));
     }
+    const std::vector<HandlerConfig>& handlers = config().handlers;
+    result_.values.push_back({std::string(kHandlerKey), ToToml(handlers),
+                              handlers.empty() ? "default" : handlers.front().origin,
+                              /*reloadable=*/true});
   }
 
   ConfigResult result_;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "cmd/config/handlers.h"
 #include "gossip/log.h"
 #include "gossip/options.h"
 #include "gossip/statement.h"
@@ -77,6 +78,7 @@ struct Config {
   Tls tls;  // [sync.tls]
   Admin admin;
   Log log;
+  std::vector<HandlerConfig> handlers;  // [[handler]], in the order of the files
 };
 
 enum class FindingLevel : uint8_t { kNote, kWarning, kError };
@@ -106,7 +108,7 @@ struct ConfigValue {
 
 struct ConfigResult {
   Config config;                        // meaningful only if ok()
-  std::vector<ConfigValue> values;      // every key of the schema, in its order
+  std::vector<ConfigValue> values;      // every key of the schema, in its order; then "handler"
   std::vector<ConfigFinding> findings;  // in the order of the files and lines
   std::vector<std::string> files;       // that were read
   bool ok() const;                      // no finding of level kError

@@ -66,6 +66,11 @@ std::string DefaultConfigText(const DefaultConfigParams& params) {
       socket_line,
       "# group  = \"sotto\"                   # a group whose members may use it\n"
       "\n"
+      "# A program to run on events; as many such tables as you like. docs/operations.md\n"
+      "# [[handler]]\n"
+      "# on  = [\"member_died\"]\n"
+      "# run = [\"/usr/local/lib/failover\"]\n"
+      "\n"
       "[log]\n"
       "level = \"info\"                  # debug | info | warn | error\n");
 }

@@ -374,7 +374,7 @@ bool IsSection(std::string_view section) {
 }
 
 std::string NearestKey(std::string_view key) {
-  std::vector<std::string_view> candidates;
+  std::vector<std::string_view> candidates = {kHandlerKey};
   for (const KeySpec& spec : kSchema) {
     candidates.push_back(spec.key);
     for (std::string_view up = ParentOf(spec.key); !up.empty(); up = ParentOf(up)) {
@@ -522,6 +522,9 @@ std::string ConfigReference() {
                     " | ", std::string(fallback), " | ", std::string(spec.doc),
                     spec.reloadable ? " (reloaded by SIGHUP)" : "", " |\n");
   }
+  absl::StrAppend(&out,
+                  "| `[[handler]]` | tables with `on`, `run`, `timeout`, `queue`, `batch` | none | "
+                  "programs to run on events (reloaded by SIGHUP) |\n");
   return out;
 }
 

@@ -37,6 +37,9 @@ struct KeySpec {
 
 std::span<const KeySpec> ConfigSchema();
 
+// The one name beside the table: a list of tables, [[handler]].
+inline constexpr std::string_view kHandlerKey = "handler";
+
 // Null if there is none.
 const KeySpec* FindKey(std::string_view key);
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "gossip/base/coded_error.h"
+#include "gossip/base/edit_distance.h"
 #include "store/file_rules.h"
 
 namespace sotto {
@@ -89,7 +90,9 @@ class TomlWalk {
                                               : absl::StrCat(prefix, ".", std::string(key.str()));
       // A key with a dot inside quotes is not a path.
       const bool is_word = key.str().find('.') == std::string_view::npos;
-      if (const KeySpec* spec = is_word ? FindKey(path) : nullptr) {
+      if (prefix.empty() && key.str() == kHandlerKey) {
+        Handlers(node);
+      } else if (const KeySpec* spec = is_word ? FindKey(path) : nullptr) {
         Key(*spec, node);
       } else if (!is_word || !IsSection(path)) {
         Report(key.source().begin, UnknownKey(path, Where(key.source().begin)));
@@ -112,6 +115,7 @@ class TomlWalk {
     Settings result;
     for (Found& found : findings_) result.findings.push_back(std::move(found.finding));
     result.settings = std::move(settings_);
+    result.handlers = std::move(handlers_);
     return result;
   }
 
@@ -198,10 +202,130 @@ class TomlWalk {
     return Value(std::move(tags));
   }
 
+  void Handlers(const toml::node& node) {
+    const toml::array* list = node.as_array();
+    if (list == nullptr) return HandlerError(node, "CONFIG_WRONG_TYPE", "want [[handler]]");
+    for (const toml::node& element : *list) {
+      if (const toml::table* table = element.as_table()) {
+        Handler(*table);
+      } else {
+        HandlerError(element, "CONFIG_WRONG_TYPE", "want [[handler]]");
+      }
+    }
+  }
+
+  void HandlerError(const toml::node& node, std::string_view code, const std::string& message) {
+    Report(node.source().begin, {FindingLevel::kError, std::string(code),
+                                 Where(node.source().begin), "handler: " + message, ""});
+  }
+
+  void Handler(const toml::table& table) {
+    HandlerConfig handler;
+    handler.origin = Where(table.source().begin);
+    const size_t before = findings_.size();
+    for (const auto& [key, node] : table) {
+      const std::string word(key.str());
+      if (word == "on") {
+        Triggers(node, &handler.on);
+      } else if (word == "run") {
+        Program(node, &handler.run);
+      } else if (word == "timeout") {
+        Timeout(node, &handler.timeout);
+      } else if (word == "queue") {
+        const auto* number = node.as_integer();
+        if (number != nullptr && number->get() >= 1 && number->get() <= 10'000) {
+          handler.queue = number->get();
+        } else {
+          HandlerError(node, "CONFIG_OUT_OF_RANGE", "queue: want a whole number from 1 to 10000");
+        }
+      } else if (word == "batch") {
+        const auto* yes = node.as_boolean();
+        if (yes != nullptr) {
+          handler.batch = yes->get();
+        } else {
+          HandlerError(node, "CONFIG_WRONG_TYPE", "batch: want true or false");
+        }
+      } else {
+        UnknownHandlerKey(word, key.source().begin);
+      }
+    }
+    if (findings_.size() == before && (handler.on.empty() || handler.run.empty())) {
+      HandlerError(table, "CONFIG_MISSING",
+                   absl::StrCat(handler.on.empty() ? "on" : "run", " is not set: ",
+                                handler.on.empty() ? "when is it to run?" : "what is to be run?"));
+    }
+    if (findings_.size() == before) handlers_.push_back(std::move(handler));
+  }
+
+  void UnknownHandlerKey(const std::string& word, const toml::source_position& at) {
+    std::string message = absl::StrCat("unknown key \"handler.", Shown(word), "\"");
+    for (const std::string_view known : {"on", "run", "timeout", "queue", "batch"}) {
+      if (EditDistance(word, known) > 1 + known.size() / 4) continue;
+      absl::StrAppend(&message, "; did you mean \"", std::string(known), "\"?");
+      break;
+    }
+    Report(at, {FindingLevel::kError, "CONFIG_UNKNOWN_KEY", Where(at), message,
+                "a handler has on, run, timeout, queue, batch"});
+  }
+
+  void Triggers(const toml::node& node, std::vector<std::string>* on) {
+    const auto list = ConvertList(node);
+    if (!list.has_value()) {
+      return HandlerError(node, "CONFIG_WRONG_TYPE", "on: want a list of texts");
+    }
+    *on = std::get<std::vector<std::string>>(**list);
+    for (const std::string& trigger : *on) {
+      const absl::Status status = CheckTrigger(trigger);
+      if (!status.ok()) {
+        HandlerError(node, ErrorCode(status), "on: " + std::string(status.message()));
+      }
+    }
+  }
+
+  // Never looked for in PATH, so that nobody else decides what is run.
+  void Program(const toml::node& node, std::vector<std::string>* run) {
+    const toml::array* list = node.as_array();
+    const auto texts = list == nullptr ? std::nullopt : ConvertList(node);
+    if (!texts.has_value()) {
+      return HandlerError(node, "CONFIG_WRONG_TYPE",
+                          "run: want a list: [\"/path/of/program\", \"argument\"]; no shell");
+    }
+    *run = std::get<std::vector<std::string>>(**texts);
+    if (run->empty()) return;
+    for (const std::string& word : *run) {
+      if (word.find('\0') != std::string::npos) {
+        return HandlerError(node, "CONFIG_OUT_OF_RANGE", "run: it holds a zero byte");
+      }
+    }
+    std::string& path = run->front();
+    if (path.find('/') == std::string::npos) {
+      return HandlerError(node, "CONFIG_OUT_OF_RANGE",
+                          absl::StrCat("run: \"", Shown(path), "\" is no path; want one with a /"));
+    }
+    if (path.front() != '/' && !folder_.empty() && folder_ != ".") {
+      path = absl::StrCat(folder_, "/", path);
+    }
+  }
+
+  void Timeout(const toml::node& node, Duration* timeout) {
+    const auto* text = node.as_string();
+    const absl::StatusOr<Duration> parsed =
+        text == nullptr ? absl::InvalidArgumentError("") : ParseDuration(text->get());
+    if (!parsed.ok()) {
+      HandlerError(node, "CONFIG_WRONG_TYPE",
+                   "timeout: want a duration in quotes, such as \"10s\"");
+    } else if (*parsed < Duration::Millis(10) || *parsed > Duration::Hours(1)) {
+      HandlerError(node, "CONFIG_OUT_OF_RANGE", "timeout: want 10ms to 1h");
+    } else {
+      *timeout = *parsed;
+    }
+  }
+
   const std::string name_;
   const std::string folder_;
   std::vector<Found> findings_;
   std::vector<Setting> settings_;
+  std::vector<HandlerConfig> handlers_;
 };
 
 void AddText(const KeySpec& spec, std::string_view text, const std::string& where,

@@ -21,6 +21,7 @@ struct Setting {
 
 struct Settings {
   std::vector<Setting> settings;
+  std::vector<HandlerConfig> handlers;  // programs with a relative path made absolute
   std::vector<ConfigFinding> findings;
 };
 

@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cmd/sottod/handler_runner.h"
 #include "crypto/keyring.h"
 #include "gossip/node.h"
 #include "gossip/statement.h"
@@ -75,6 +76,7 @@ struct DaemonSnapshot {
   StoreSummary store;
   std::vector<KeySummary> keys;  // in the order of installation
   std::vector<CertificateSummary> certificates;
+  std::vector<HandlerStats> handlers;     // in the order of the configuration
   std::vector<HealthNote> lasting_notes;  // found at start
   std::optional<double> key_trouble_s_ago;
   // How long the gone are shown.

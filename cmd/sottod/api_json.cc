@@ -214,6 +214,20 @@ json::value CertificateBrief(const DaemonSnapshot& s) {
   return nullptr;
 }
 
+json::array HandlersJson(const std::vector<HandlerStats>& handlers) {
+  json::array out;
+  for (const HandlerStats& handler : handlers) {
+    out.push_back(json::object{{"on", Texts(handler.on)},
+                               {"program", Text(handler.program)},
+                               {"runs", handler.runs},
+                               {"failed", handler.failed},
+                               {"dropped", handler.dropped},
+                               {"waiting", handler.waiting},
+                               {"last_error", NullIfEmpty(handler.last_error)}});
+  }
+  return out;
+}
+
 json::array RefusalsJson(const std::vector<Refusal>& refusals) {
   json::array out;
   for (const Refusal& refusal : refusals) {
@@ -276,6 +290,7 @@ std::string StatusJson(const DaemonSnapshot& s) {
   data["store"] = StoreJson(s.store);
   data["certificate"] = CertificateBrief(s);
   data["refusals"] = RefusalsJson(s.refusals);
+  data["handlers"] = HandlersJson(s.handlers);
   return Serialize(Envelope("sotto.status/1", ObserverOf(s), std::move(data)));
 }
 

@@ -22,6 +22,7 @@
 #include "cmd/sottod/admin_server.h"
 #include "cmd/sottod/event_log.h"
 #include "cmd/sottod/event_ring.h"
+#include "cmd/sottod/handler_runner.h"
 #include "cmd/sottod/health.h"
 #include "cmd/sottod/node_backend.h"
 #include "cmd/sottod/peer_keeper.h"
@@ -82,6 +83,7 @@ class Daemon {
   void Tick();
   void LogReady();
   void OnItem(const WatchItem& item);
+  void OnEvent(const Event& event, const NodeView& view);
   void OnKeyReport(const KeyReport& report);
   [[noreturn]] void EndAtOnce();
 
@@ -99,6 +101,7 @@ class Daemon {
 
   // Destroyed from the last to the first.
   std::unique_ptr<PeerKeeper> peers_;
+  std::unique_ptr<HandlerRunner> handlers_;
   RunningParts parts_;
   std::unique_ptr<NodeBackend> backend_;
   std::unique_ptr<KeyWatcher> watcher_;
@@ -143,6 +146,10 @@ absl::Status Daemon::Start(bool secrets_locked) {
   peers_ = std::make_unique<PeerKeeper>(
       std::move(parts_.peers), [log = log_](const LogRecord& record) { log->Write(record); });
   view.peers = peers_.get();
+  handlers_ = std::make_unique<HandlerRunner>(
+      config.handlers, HandlerIdentity{config.node.cluster, config.node.name, config.admin.socket},
+      config.node.tags, [log = log_](const LogRecord& record) { log->Write(record); });
+  view.handlers = handlers_.get();
 
   KeyWatcher::Options watch;
   watch.interval = std::chrono::milliseconds(config.store.poll.millis());
@@ -153,7 +160,6 @@ absl::Status Daemon::Start(bool secrets_locked) {
   backend_ = std::make_unique<NodeBackend>(std::move(view), sources_, loaded_,
                                            std::move(parts_.tls_files));
   subscription_ = parts_.node->Watch([this](const WatchItem& item) { OnItem(item); });
-  peers_->Note(parts_.node->View());
 
   server_ = std::make_unique<AdminServer>(AdminServer::Options(), *std::move(socket),
                                           backend_.get(), &events_);
@@ -187,6 +193,8 @@ DaemonExit Daemon::Run() {
   const bool all_done = server_->Stop(kAnswerGrace);
   if (leaver_.joinable()) leaver_.join();
   if (reloader_.joinable()) reloader_.join();
+  // Before the node goes, whose queries they answer.
+  handlers_->Replace({});
   log_->Write({LogLevel::kInfo, "stopped", {{"node", loaded_.config.node.name}}});
   log_->Finish();
   // A command that still waits for its timeout holds a pool thread; the process does not wait for
@@ -280,12 +288,21 @@ void Daemon::OnItem(const WatchItem& item) {
   if (const auto* snapshot = std::get_if<WatchSnapshot>(&item.body); snapshot != nullptr) {
     if (snapshot->missed == 0) return;
     log_->Write({LogLevel::kWarn, "events_missed", {{"count", absl::StrCat(snapshot->missed)}}});
+  } else if (const auto* event = std::get_if<Event>(&item.body); event != nullptr) {
+    OnEvent(*event, *item.view);
   }
-  const auto* event = std::get_if<Event>(&item.body);
-  if (event == nullptr) return;
-  if (event->kind == EventKind::kKeyTrouble) key_trouble_ns_ = SteadyNanos();
-  log_->Write(ToLogRecord(*event));
-  events_.Append(ToRingEvent(*event, UnixMillis()));
+}
+
+void Daemon::OnEvent(const Event& event, const NodeView& view) {
+  if (event.kind == EventKind::kKeyTrouble) key_trouble_ns_ = SteadyNanos();
+  const LogRecord record = ToLogRecord(event);
+  log_->Write(record);
+  events_.Append(ToRingEvent(event, UnixMillis()));
+  const MemberInfo* member = nullptr;
+  for (const MemberInfo& row : view.members) {
+    if (row.name == event.member) member = &row;
+  }
+  handlers_->OnEvent(record.event, event, member);
 }
 
 void Daemon::OnKeyReport(const KeyReport& report) {

@@ -106,6 +106,19 @@ void AddRefusals(const DaemonSnapshot& s, Notes& notes) {
       absl::StrCat("refused in the last 10 minutes: ", counts, "; the last from ", last->peer));
 }
 
+void AddHandlers(const DaemonSnapshot& s, Notes& notes) {
+  for (const HandlerStats& handler : s.handlers) {
+    if (!handler.last_error.empty()) {
+      Add(notes, NoteLevel::kYellow, "HANDLER_TROUBLE",
+          absl::StrCat("the last run of a handler failed: ", handler.last_error));
+    } else if (handler.waiting > 0 && handler.dropped > 0) {
+      Add(notes, NoteLevel::kYellow, "HANDLER_TROUBLE",
+          absl::StrCat(handler.program, " is slower than its events come: ", handler.waiting,
+                       " wait, ", handler.dropped, " were dropped"));
+    }
+  }
+}
+
 void AddViews(const DaemonSnapshot& s, Notes& notes) {
   const NodeView& view = *s.view;
   if (view.views_agree < view.views_known) {
@@ -128,6 +141,7 @@ std::vector<HealthNote> FindHealthNotes(const DaemonSnapshot& snapshot) {
   AddCertificates(snapshot, notes);
   AddRefusals(snapshot, notes);
   AddViews(snapshot, notes);
+  AddHandlers(snapshot, notes);
   std::stable_sort(notes.begin(), notes.end(), [](const HealthNote& a, const HealthNote& b) {
     return a.level != b.level ? a.level > b.level : a.code < b.code;
   });

@@ -77,6 +77,7 @@ DaemonSnapshot NodeBackend::Look() const {
   const KeyReport report = parts_.watcher->Latest();
   out.store = SummarizeStore(parts_.store_url, report);
   out.keys.push_back({report.key->id(), report.key->algorithm(), report.key->generation()});
+  out.handlers = parts_.handlers->Stats();
   out.lasting_notes = parts_.lasting_notes;
   out.show_dead = config_.gossip.protocol.show_dead;
   out.show_left = config_.gossip.protocol.show_left;
@@ -216,11 +217,16 @@ absl::Status NodeBackend::ApplyTls(const TlsFiles& files) {
 
 absl::Status NodeBackend::ApplyTags(const std::vector<Tag>& tags) {
   SOTTO_RETURN_IF_ERROR(parts_.node->SetTags(tags));
+  parts_.handlers->SetTags(tags);
   std::lock_guard lock(mutex_);
   tags_ = tags;
   return absl::OkStatus();
 }
 
 void NodeBackend::ApplyLogLevel(LogLevel level) { parts_.log->set_level(level); }
+
+void NodeBackend::ApplyHandlers(const std::vector<HandlerConfig>& handlers) {
+  parts_.handlers->Replace(handlers);
+}
 
 }  // namespace sotto

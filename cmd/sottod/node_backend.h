@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cmd/sottod/admin_backend.h"
+#include "cmd/sottod/handler_runner.h"
 #include "cmd/sottod/log.h"
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/reload.h"
@@ -29,6 +30,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
     Node* node = nullptr;
     KeyWatcher* watcher = nullptr;
     PeerKeeper* peers = nullptr;
+    HandlerRunner* handlers = nullptr;
     DaemonLog* log = nullptr;
     std::string store_url;  // without a password
     std::vector<HealthNote> lasting_notes;
@@ -60,6 +62,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   absl::Status ApplyTls(const TlsFiles& files) override;
   absl::Status ApplyTags(const std::vector<Tag>& tags) override;
   void ApplyLogLevel(LogLevel level) override;
+  void ApplyHandlers(const std::vector<HandlerConfig>& handlers) override;
   void LogReload(const absl::StatusOr<ReloadSummary>& result);
 
   const Parts parts_;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kLevel = "log.level";
 constexpr std::string_view kTags = "node.tags";
+constexpr std::string_view kHandlers = "handler";
 
 struct TlsPart {
   std::string_view key;
@@ -32,7 +33,7 @@ std::set<std::string> ChangedKeys(const ConfigResult& before, const ConfigResult
 }
 
 bool IsApplied(std::string_view key) {
-  return key == kLevel || key == kTags ||
+  return key == kLevel || key == kTags || key == kHandlers ||
          std::any_of(std::begin(kTlsParts), std::end(kTlsParts),
                      [&](const TlsPart& part) { return part.key == key; });
 }
@@ -56,6 +57,10 @@ absl::StatusOr<ReloadSummary> Reloader::Run() {
                       std::string(next.status().message()));
   }
   SOTTO_ASSIGN_OR_RETURN(TlsFiles files, ReadTlsFiles(next.config));
+  for (const HandlerConfig& handler : next.config.handlers) {
+    const absl::Status program = CheckProgram(handler.run.front());
+    if (!program.ok()) return WithContext(program, handler.origin);
+  }
 
   ReloadSummary summary;
   const std::set<std::string> changed = ChangedKeys(current_, next);
@@ -65,6 +70,7 @@ absl::StatusOr<ReloadSummary> Reloader::Run() {
   };
   const bool level = note(kLevel, changed.contains(std::string(kLevel)));
   const bool tags = note(kTags, changed.contains(std::string(kTags)));
+  const bool handlers = note(kHandlers, changed.contains(std::string(kHandlers)));
   bool tls = false;
   for (const TlsPart& part : kTlsParts) {
     // A renewed certificate lies under the old name: the bytes count, not the path.
@@ -83,6 +89,7 @@ absl::StatusOr<ReloadSummary> Reloader::Run() {
       return status;
     }
   }
+  if (handlers) target_->ApplyHandlers(next.config.handlers);
   if (level) target_->ApplyLogLevel(next.config.log.level);
   WipeText(&files_.key_pem);
   files_ = std::move(files);

@@ -1,8 +1,8 @@
 // Taking over a changed configuration and changed certificates without a restart, all or nothing.
 //
-// Level, tags and the files of [sync.tls] are applied; every other difference to what the daemon
-// was started with is named as needing a restart. Tags set at run time stay unless the file's tags
-// changed. Threads: none; the caller serialises calls. Blocks on disk and on the node.
+// Level, tags, handlers and the files of [sync.tls] are applied; every other difference to what the
+// daemon was started with is named as needing a restart. Tags set at run time stay unless the
+// file's tags changed. Threads: none; the caller serialises calls. Blocks on disk and on the node.
 #ifndef SOTTO_CMD_SOTTOD_RELOAD_H_
 #define SOTTO_CMD_SOTTOD_RELOAD_H_
 
@@ -23,6 +23,7 @@ class ReloadTarget {
   virtual absl::Status ApplyTls(const TlsFiles& files) = 0;
   virtual absl::Status ApplyTags(const std::vector<Tag>& tags) = 0;
   virtual void ApplyLogLevel(LogLevel level) = 0;
+  virtual void ApplyHandlers(const std::vector<HandlerConfig>& handlers) = 0;
 };
 
 class Reloader {

@@ -6,6 +6,34 @@ namespace sotto::internal {
 namespace {
 
 constexpr CodeInfo kPages[] = {
+    {"HANDLER_FAILED", "The program of a handler ended with an error.",
+     "It said no, or it has a fault. What it wrote to standard error stands in the log line.",
+     "Run it by hand with the environment of docs/operations.md"},
+    {"HANDLER_NOT_EXECUTABLE", "The daemon's user may not execute the program of a handler.",
+     "The file has no x in its mode, or a folder above it is closed.",
+     "chmod +x PATH; namei -l PATH"},
+    {"HANDLER_NOT_STARTED", "The program of a handler can't be started.",
+     "A script whose #! line names nothing, a program for another machine, or no process left.",
+     "Run it by hand as the daemon's user; ulimit -u"},
+    {"HANDLER_OUTPUT_TOO_LONG", "A query's handler wrote more than an answer may hold.",
+     "Answers are at most 1024 bytes. A longer one is not cut but refused: half an answer may say "
+     "the opposite.",
+     "Let the program write less, or only where the rest is to be had"},
+    {"HANDLER_QUEUE_FULL", "Events for a handler were dropped.",
+     "The program is slower than the events come.",
+     "Make it quicker; or batch = true, or a larger queue, in its [[handler]]"},
+    {"HANDLER_STOPPED", "The program of a handler was ended before it was done.",
+     "The daemon ended, or a reload took its handler out.", "Nothing, if that was meant"},
+    {"HANDLER_TIMEOUT", "The program of a handler was ended at its time limit.",
+     "It waits for something, or has much to do.",
+     "Give its [[handler]] a longer timeout, or let the program hand its work to another"},
+    {"HANDLER_TOO_LATE", "A query's time was over before its handler could begin.",
+     "The program is slow, and runs one at a time.",
+     "Make it quicker, or ask with a longer timeout: sotto query NAME --timeout 30s"},
+    {"HANDLER_TROUBLE", "A handler fails, or is slower than its events come.",
+     "Its program ended with an error at its last run, or takes too long for each event.",
+     "sotto status names the program; then run it by hand with the environment of "
+     "docs/operations.md"},
     {"PEERS_DAMAGED", "The list of known peers was damaged; what could be read of it is used.",
      "A crash of the machine, a faulty disk, or an editor. The file was moved aside to "
      "peers.corrupt.",

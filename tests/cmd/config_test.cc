@@ -125,7 +125,9 @@ TEST(LoadConfig, FillsInDefaults) {
   EXPECT_EQ(result.OriginOf("log.level"), "default");
   EXPECT_EQ(result.OriginOf("gossip.probe_interval"), "profile lan");
   EXPECT_EQ(result.OriginOf("node.cluster"), "/etc/sotto/sottod.toml:2:11");
-  EXPECT_EQ(result.values.size(), ConfigSchema().size());
+  ASSERT_EQ(result.values.size(), ConfigSchema().size() + 1);
+  EXPECT_EQ(result.values.back().key, "handler");
+  EXPECT_EQ(result.values.back().value, "[]");
 }
 
 TEST(LoadConfig, EachProfileSetsItsTimers) {

@@ -90,6 +90,11 @@ inline DaemonSnapshot MakeSnapshot() {
   ca.subject = "O=edge-prod";
   ca.not_after_unix_s += 3650LL * 86'400;
   s.certificates = {node, ca};
+  HandlerStats handler;
+  handler.on = {"member_died", "query:load"};
+  handler.program = "/usr/local/lib/failover";
+  handler.runs = 4;
+  s.handlers = {handler};
   return s;
 }
 

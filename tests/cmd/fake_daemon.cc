@@ -162,7 +162,9 @@ const char kStatusJson[] = R"json({"schema":"sotto.status/1","observer":"gw-1",
   "certificate":{"subject":"sotto://edge-prod/node/gw-1","not_after":"2026-12-12T00:00:00Z",
                  "valid_s":1814400},
   "refusals":[{"at":"2026-11-21T14:02:01.002Z","code":"CERT_UNTRUSTED","peer":"10.0.0.9:41022",
-               "message":"another CA"}]}})json";
+               "message":"another CA"}],
+  "handlers":[{"on":["member_died"],"program":"/usr/local/lib/failover","runs":4,"failed":1,
+               "dropped":0,"waiting":2,"last_error":null}]}})json";
 
 const char kMembersJson[] = R"json({"schema":"sotto.members/1","observer":"gw-1",
   "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":[

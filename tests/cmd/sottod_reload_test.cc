@@ -37,12 +37,16 @@ class FakeTarget final : public ReloadTarget {
     return absl::OkStatus();
   }
   void ApplyLogLevel(LogLevel new_level) override { level = new_level; }
+  void ApplyHandlers(const std::vector<HandlerConfig>& new_handlers) override {
+    handlers = new_handlers;
+  }
 
   std::string cert = "first";
   int tls_calls = 0;
   bool refuse_tags = false;
   std::vector<Tag> tags;
   LogLevel level = LogLevel::kInfo;
+  std::vector<HandlerConfig> handlers;
 };
 
 class ReloadTest : public testing::Test {
@@ -84,7 +88,7 @@ TEST_F(ReloadTest, NothingChangedAppliesNothing) {
   const auto summary = reloader_->Run();
   SOTTO_ASSERT_OK(summary);
   EXPECT_THAT(summary->applied, IsEmpty());
-  EXPECT_THAT(summary->unchanged, ElementsAre("log.level", "node.tags", "sync.tls.ca",
+  EXPECT_THAT(summary->unchanged, ElementsAre("log.level", "node.tags", "handler", "sync.tls.ca",
                                               "sync.tls.cert", "sync.tls.key", "sync.tls.crl"));
   EXPECT_THAT(summary->needs_restart, IsEmpty());
   EXPECT_EQ(target_.tls_calls, 0);
@@ -100,6 +104,19 @@ TEST_F(ReloadTest, LevelTagsAndARenewedCertificateAreApplied) {
   EXPECT_THAT(target_.tags, ElementsAre(Tag{"zone", "b"}));
   EXPECT_EQ(target_.cert, "second");
   EXPECT_THAT(reloader_->Run()->applied, IsEmpty());
+}
+
+TEST_F(ReloadTest, HandlersAreTakenOverUnlessAProgramMayNotBeRun) {
+  std::ofstream(folder_.File("sottod.toml"), std::ios::app)
+      << "[[handler]]\non = [\"*\"]\nrun = [\"/bin/sh\"]\n";
+  const auto summary = reloader_->Run();
+  SOTTO_ASSERT_OK(summary);
+  EXPECT_THAT(summary->applied, ElementsAre("handler"));
+  ASSERT_EQ(target_.handlers.size(), 1u);
+  std::ofstream(folder_.File("sottod.toml"), std::ios::app)
+      << "[[handler]]\non = [\"*\"]\nrun = [\"/no/such/program\"]\n";
+  EXPECT_THAT(reloader_->Run(), HasCode("FILE_MISSING"));
+  EXPECT_EQ(target_.handlers.size(), 1u);
 }
 
 TEST_F(ReloadTest, WhatNeedsARestartIsNamedUntilItIsTakenBack) {

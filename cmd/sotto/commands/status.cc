@@ -95,6 +95,22 @@ std::string CertificateText(const json::value& certificate) {
   return "node certificate valid " + (valid ? HumanDuration(*valid) : "-") + " (until " + day + ")";
 }
 
+// "2, 14 runs, 1 failed, 3 waiting".
+std::string HandlersText(const json::array& handlers) {
+  uint64_t runs = 0, failed = 0, waiting = 0, dropped = 0;
+  for (const json::value& handler : handlers) {
+    runs += CountOf(Member(handler, "runs"));
+    failed += CountOf(Member(handler, "failed"));
+    waiting += CountOf(Member(handler, "waiting"));
+    dropped += CountOf(Member(handler, "dropped"));
+  }
+  std::string text = std::to_string(handlers.size()) + ", " + Plural(runs, "run");
+  if (failed > 0) text += ", " + std::to_string(failed) + " failed";
+  if (waiting > 0) text += ", " + Plural(waiting, "event") + " waiting";
+  if (dropped > 0) text += ", " + std::to_string(dropped) + " dropped";
+  return text;
+}
+
 void PrintStatus(Context& context, const json::value& envelope, std::ostream& out) {
   const json::value& data = Member(envelope, "data");
   std::string head = TextOf(Member(data, "cluster")) + ", seen from " +
@@ -117,6 +133,8 @@ void PrintStatus(Context& context, const json::value& envelope, std::ostream& ou
                      DropsText(Member(frames, "dropped")));
   line("SQL", StoreText(Member(data, "store")));
   line("TLS", CertificateText(Member(data, "certificate")));
+  const json::array& handlers = ArrayOf(Member(data, "handlers"));
+  if (!handlers.empty()) line("handlers", HandlersText(handlers));
   const uint64_t pid = CountOf(Member(data, "pid"));
   line("sottod", TextOf(Member(data, "version")) + ", pid " + std::to_string(pid) + ", up " +
                      HumanDuration(NumberOf(Member(data, "up_s")).value_or(0)));
