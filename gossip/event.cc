@@ -36,6 +36,8 @@ std::string_view ToString(EventKind kind) {
       return "paused";
     case EventKind::kNameConflict:
       return "name_conflict";
+    case EventKind::kSendsRefused:
+      return "sends_refused";
     case EventKind::kKeyTrouble:
       return "key_trouble";
     case EventKind::kClockSuspect:

@@ -30,10 +30,11 @@ enum class EventKind : uint8_t {
   kAccused,       // somebody, named in `by`, suspects us; answered with `incarnation`
   kIsolated,      // nobody has been heard for two probe rounds: this node accuses nobody
   kMinority,      // this node sees less than half of the members it knew
-  kReconnected,   // the end of kIsolated or kMinority
+  kReconnected,   // the end of kIsolated, kMinority or kSendsRefused
   kPaused,        // the process was stopped or starved; overdue probes were voided
   kNameConflict,  // another process runs under our name: this one is silent
   kKeyTrouble,    // frames of known members are dropped for a key reason: this node accuses nobody
+  kSendsRefused,  // this machine refuses our own datagrams; the probes it swallows accuse nobody
   kClockSuspect,  // most certificates would be past their end: this machine's clock is doubted
                   // first
 };

@@ -194,7 +194,10 @@ void NodeCore::ArmTimer() {
   timer_.async_wait([weak = weak_from_this()](const error_code& ec) {
     const auto self = weak.lock();
     if (ec || !self || self->stopped_) return;
-    self->protocol_->HandleTimeout(self->Now());
+    const Instant now = self->Now();
+    const Instant due = self->protocol_->NextDeadline();
+    if (due < now) self->protocol_->HandleLoopLag(now, now - due);
+    self->protocol_->HandleTimeout(now);
     self->Pump();
   });
 }

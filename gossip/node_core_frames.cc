@@ -257,7 +257,9 @@ void NodeCore::Perform(const SendPacket& action) {
               true);
   }
   if (action.packet.messages.empty() && action.packet.statements.empty()) return;
-  SendPlain(action.to, EncodePacket(action.packet), false);
+  if (!SendPlain(action.to, EncodePacket(action.packet), false)) {
+    protocol_->HandleSendFailed(Now(), action.to->subject);
+  }
 }
 
 }  // namespace sotto

@@ -21,6 +21,22 @@ struct OptionError {
   std::string message;
 };
 
+// The mechanisms of Lifeguard, one by one. All are on; experiments switch them off to see what each
+// is worth.
+struct LifeguardOptions {
+  // Local health score stretches probe intervals and timeouts. Off: it is kept and told, and
+  // stretches nothing.
+  bool health_scaling = true;
+  // Relays that hear nothing say so. Off: none is sent, and a failed probe costs one point.
+  bool nacks = true;
+  // Suspicions begin at the maximum and fall with confirmations. Off: they last the minimum, as
+  // with beta = 1.
+  bool dynamic_suspicion = true;
+  // Every packet to a suspect carries the accusation, and suspects are warned. Off: a suspect hears
+  // of it by gossip.
+  bool buddy = true;
+};
+
 struct ProtocolOptions {
   // ---- failure detection ------------------------------------------------------------------------
   // One member is probed in each interval; detection of a crash begins 1.58 intervals after it on
@@ -43,6 +59,7 @@ struct ProtocolOptions {
   int suspicion_confirmations = 3;
   // Local health score saturates here; interval and timeout are multiplied by score + 1.
   int health_score_max = 8;
+  LifeguardOptions lifeguard;
 
   // ---- dissemination ----------------------------------------------------------------------------
   Duration gossip_interval = Duration::Millis(200);

@@ -25,6 +25,8 @@ Protocol::Impl::Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t
       last_heard_(now),
       key_trouble_until_(now),
       key_trouble_told_(now - Duration::Hours(1)),
+      own_fault_after_(now),
+      refusal_told_(now - Duration::Hours(1)),
       gossip_after_(now),
       retries_(options.retry_min, options.retry_max),
       retry_after_(now),
@@ -56,7 +58,7 @@ void Protocol::Impl::OnPause() {
   HoldSuspicions();
   last_heard_ = now_;
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
-  RaiseHealth(1);
+  OwnFault();
   // Overdue periodic work is done once, now; only a change of the timers' state ends the lateness.
   while (timers_.Next() <= now_) {
     if (const auto timer = timers_.TakeDue(now_)) Fire(*timer);
@@ -253,6 +255,7 @@ ViewAgreement Protocol::Impl::view_agreement() const {
 Standing Protocol::Impl::standing() const {
   Standing result = standing_;
   result.broadcasts_queued = broadcasts_.size();
+  result.sends_refused = refused_.size();
   return result;
 }
 
@@ -292,6 +295,10 @@ void Protocol::HandleStreamAck(Instant now, uint64_t nonce) { impl_->HandleStrea
 void Protocol::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer) {
   impl_->HandleSyncFinished(now, id, outcome, peer);
 }
+void Protocol::HandleSendFailed(Instant now, std::string_view member) {
+  impl_->HandleSendFailed(now, member);
+}
+void Protocol::HandleLoopLag(Instant now, Duration lag) { impl_->HandleLoopLag(now, lag); }
 void Protocol::HandleKeyTrouble(Instant now) { impl_->HandleKeyTrouble(now); }
 void Protocol::HandleWallClock(Instant now, int64_t unix_s) { impl_->HandleWallClock(now, unix_s); }
 void Protocol::HandleUntrusted(Instant now, std::span<const Hash256> certificates) {

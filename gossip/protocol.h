@@ -70,6 +70,8 @@ struct ProtocolCounters {
   uint64_t probes = 0;
   uint64_t probes_failed = 0;
   uint64_t probes_voided = 0;
+  uint64_t sends_refused = 0;  // datagrams that this machine did not let out
+  uint64_t loop_lags = 0;      // late turns of the event loop that told on our health
   uint64_t indirect_asked = 0;
   uint64_t refutations = 0;
   uint64_t accusations_ignored = 0;  // rate limit, or a signer whose last 8 were all refuted
@@ -86,6 +88,8 @@ struct Standing {
   bool leaving = false;
   bool left = false;
   int health_score = 0;  // 0 is healthy
+  // Living members to whom this machine refused a datagram, until they are known to get ours again.
+  size_t sends_refused = 0;
   size_t broadcasts_queued = 0;
 };
 
@@ -118,6 +122,12 @@ class Protocol {
   void HandleBootPersistFailed(Instant now, uint32_t boot_number);
   void HandleStreamAck(Instant now, uint64_t nonce);
   void HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer);
+  // A datagram to this member did not leave this machine: the kernel refused it (EPERM,
+  // ENETUNREACH, ENOBUFS, …), or there is no socket for its addresses. A probe whose ping this was
+  // tells on us.
+  void HandleSendFailed(Instant now, std::string_view member);
+  // The event loop ran its timer `lag` after it was due. Call it ahead of HandleTimeout.
+  void HandleLoopLag(Instant now, Duration lag);
   // Frames of known members were dropped for a key reason since the last call.
   void HandleKeyTrouble(Instant now);
   // The wall clock, about once a minute: only certificates' ends are held against it.

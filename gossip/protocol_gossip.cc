@@ -159,6 +159,7 @@ void Protocol::Impl::SendToStale(const StatementRef& to, MemberEntry& member) {
 StatementRef Protocol::Impl::AccusationAbout(const MemberEntry& member) const {
   if (member.row.accusations().empty()) return nullptr;
   if (!member.IsCondemned() && !member.suspicion) return nullptr;
+  if (member.suspicion && !options_.lifeguard.buddy) return nullptr;
   if (const StatementRef* own = OwnAccusationOf(member)) return *own;
   const std::vector<StatementRef> effective = member.row.Effective();
   return effective.empty() ? nullptr : effective.front();
@@ -166,6 +167,7 @@ StatementRef Protocol::Impl::AccusationAbout(const MemberEntry& member) const {
 
 void Protocol::Impl::TellAccused(MemberEntry& member) {
   if (member.expired || now_ < member.tell_after || !IsActive()) return;
+  if (member.suspicion && !options_.lifeguard.buddy) return;
   const StatementRef accusation = AccusationAbout(member);
   // A suspect's accusation rides on its next ping; only one that nobody has signed must be made.
   if (accusation && member.suspicion) return;
@@ -189,6 +191,7 @@ void Protocol::Impl::WarnSuspect(MemberEntry& member) {
   if (last_heard_ > member.since && MayAccuse() && member.suspicion->HasAccuser(self_.name)) {
     RequestAccusation(member, StatementKind::kSuspect, {.broadcast = true});
   }
+  if (!options_.lifeguard.buddy) return;
   SendMessages(member, {Ping{nonce_rng_.Next()}});
   MemberEntry* other = ByNumber(last_heard_from_);
   if (!other || other == own_ || other == &member || !other->IsLiving()) {

@@ -3,8 +3,9 @@
 //   protocol.cc         inputs, the clock's rules (pause), timers, views
 //   protocol_self.cc    our own statements: start, twin check, boot number, refutation, leave
 //   protocol_table.cc   what statements do to rows, and what is concluded from rows
-//   protocol_probe.cc   probes, relayed pings, health, isolation
+//   protocol_probe.cc   probes, relayed pings
 //   protocol_ping.cc    pings for the application, measured round trips
+//   protocol_health.cc  our own health: the score, pauses, refused sends, isolation
 //   protocol_gossip.cc  packets and broadcasts
 //   protocol_sync.cc    contacts, retries, hash syncs, tables
 #ifndef SOTTO_GOSSIP_PROTOCOL_IMPL_H_
@@ -87,6 +88,8 @@ class Protocol::Impl {
   void HandleBootPersistFailed(Instant now, uint32_t boot_number);
   void HandleStreamAck(Instant now, uint64_t nonce);
   void HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer);
+  void HandleSendFailed(Instant now, std::string_view member);
+  void HandleLoopLag(Instant now, Duration lag);
   void HandleKeyTrouble(Instant now);
   void HandleWallClock(Instant now, int64_t unix_s);
   void HandleUntrusted(Instant now, std::span<const Hash256> certificates);
@@ -208,10 +211,24 @@ class Protocol::Impl {
   void OnAccusationSigned(const StatementRef& statement);
 
   // ---- protocol_probe.cc
+  struct Probe {
+    uint32_t member = 0;
+    BootId boot_id;
+    Instant started;
+    bool unsent = false;  // this machine refused the ping
+    bool indirect = false;
+    std::vector<std::pair<uint32_t, bool>> relays;  // whom we asked, and whether it sent a nack
+
+    size_t Nacked() const {
+      return static_cast<size_t>(std::count_if(relays.begin(), relays.end(),
+                                               [](const auto& relay) { return relay.second; }));
+    }
+  };
   void OnProbeTick();
   void StartProbe(MemberEntry& member);
   void OnProbeTimeout(uint64_t nonce);
   void OnProbeEnd(uint64_t nonce);
+  static bool IsVoid(const Probe& probe);
   void OnProbeFailed(MemberEntry& member, bool heard_anyone);
   void FinishProbe(uint64_t nonce);
   // What one packet may still make this node do.
@@ -228,6 +245,8 @@ class Protocol::Impl {
   void OnIndirectPing(MemberEntry& from, const IndirectPing& ask);
   void OnRelayNack(uint64_t nonce);
   void EndRelay(uint64_t nonce);
+
+  // ---- protocol_health.cc
   void VoidOverdueProbes();
   void HoldSuspicions();
   // A valid frame or stream came from a member.
@@ -237,7 +256,14 @@ class Protocol::Impl {
   Duration SilenceMax() const;
   void RaiseHealth(int by);
   void LowerHealth();
-  int HealthFactor() const { return standing_.health_score + 1; }
+  // Something of this machine's own making went wrong: one point, at most once a probe interval.
+  void OwnFault();
+  void TellRefusal(const MemberEntry& to);
+  // It has answered a datagram of ours, or no longer counts.
+  void EndRefusal(uint32_t member);
+  int HealthFactor() const {
+    return options_.lifeguard.health_scaling ? standing_.health_score + 1 : 1;
+  }
   Duration ProbeRound() const { return options_.probe_interval * HealthFactor(); }
   bool MayAccuse() const;
   bool HasKeyTrouble() const { return now_ < key_trouble_until_; }
@@ -338,13 +364,6 @@ class Protocol::Impl {
   bool clock_suspect_ = false;
 
   // Probing.
-  struct Probe {
-    uint32_t member = 0;
-    BootId boot_id;
-    Instant started;
-    bool indirect = false;
-    std::vector<std::pair<uint32_t, bool>> relays;  // whom we asked, and whether it sent a nack
-  };
   struct Relay {
     uint32_t prober = 0;
     uint32_t target = 0;
@@ -362,6 +381,10 @@ class Protocol::Impl {
   uint32_t last_heard_from_ = 0;  // its number
   Instant key_trouble_until_;
   Instant key_trouble_told_;
+  Instant own_fault_after_;
+  std::set<uint32_t> refused_;  // to whom this machine refuses datagrams
+  bool refusal_open_ = false;   // told, and not yet over
+  Instant refusal_told_;
 
   // Dissemination.
   BroadcastQueue broadcasts_;

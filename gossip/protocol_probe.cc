@@ -1,7 +1,5 @@
-// Failure detection: probes that may overlap, pings relayed for others, Lifeguard's local health,
-// and when this node had better accuse nobody (design M6, M7).
+// Failure detection: probes that may overlap, and pings relayed for others (design M6, M7).
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "gossip/protocol_impl.h"
@@ -14,9 +12,6 @@ constexpr size_t kRelaysPerProber = 32;
 // What one member may ask for: 16 statements a second, 32 at once.
 constexpr Duration kWantEvery = Duration::Millis(1'000) / 16;
 constexpr Duration kWantBucket = kWantEvery * 32;
-// Isolation is said within this time, however sick this node believes itself to be.
-constexpr Duration kSilenceBound = Duration::Seconds(8);
-constexpr Duration kKeyTroubleRepeat = Duration::Seconds(60);
 
 }  // namespace
 
@@ -31,7 +26,10 @@ void Protocol::Impl::OnProbeTick() {
 void Protocol::Impl::StartProbe(MemberEntry& member) {
   ++counters_.probes;
   const uint64_t nonce = nonce_rng_.Next();
-  probes_[nonce] = {member.number, member.alive->alive->boot_id, now_, false, {}};
+  Probe& probe = probes_[nonce];
+  probe.member = member.number;
+  probe.boot_id = member.alive->alive->boot_id;
+  probe.started = now_;
   Arm(TimerKind::kProbeTimeout, now_ + options_.probe_timeout * HealthFactor(), nonce);
   Arm(TimerKind::kProbeEnd, now_ + ProbeRound(), nonce);
   SendMessages(member, {Ping{nonce}});
@@ -64,12 +62,23 @@ void Protocol::Impl::OnProbeEnd(uint64_t nonce) {
     ++counters_.probes_voided;
     return;
   }
+  const bool heard_anyone = last_heard_ > probe.started;
+  if (IsVoid(probe) && heard_anyone) {
+    ++counters_.probes_voided;
+    return;
+  }
   ++counters_.probes_failed;
   // Relays that live say at least that they have asked. Where they say nothing, doubt ourselves.
-  const auto silent = std::count_if(probe.relays.begin(), probe.relays.end(),
-                                    [](const auto& relay) { return !relay.second; });
-  RaiseHealth(probe.relays.empty() ? 1 : static_cast<int>(silent));
-  OnProbeFailed(*member, last_heard_ > probe.started);
+  const bool expects_nacks = options_.lifeguard.nacks && !probe.relays.empty();
+  const size_t silent = probe.relays.size() - probe.Nacked();
+  RaiseHealth(expects_nacks ? static_cast<int>(silent) : 1);
+  OnProbeFailed(*member, heard_anyone);
+}
+
+// Our own ping did not leave this machine. Only if all those we asked say that they heard nothing
+// either is there anything against the member.
+bool Protocol::Impl::IsVoid(const Probe& probe) {
+  return probe.unsent && (probe.relays.empty() || probe.Nacked() < probe.relays.size());
 }
 
 // Heard from nobody during the whole round, we are the likelier cause: the suspicion is ours alone,
@@ -151,7 +160,10 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
     ++counters_.ignored;
     return;
   }
-  if (direct) NoteRtt(from, now_ - probe.started);
+  if (direct) {
+    NoteRtt(from, now_ - probe.started);
+    EndRefusal(from.number);
+  }
   FinishProbe(ack.nonce);
   NoteView(from, ack.set_hash);
 }
@@ -182,7 +194,9 @@ void Protocol::Impl::OnIndirectPing(MemberEntry& from, const IndirectPing& ask) 
   const uint64_t nonce = nonce_rng_.Next();
   relays_[nonce] = {from.number, target->number, ask.nonce};
   ++from.relays;
-  Arm(TimerKind::kRelayNack, now_ + options_.probe_timeout * options_.nack_percent / 100, nonce);
+  if (options_.lifeguard.nacks) {
+    Arm(TimerKind::kRelayNack, now_ + options_.probe_timeout * options_.nack_percent / 100, nonce);
+  }
   Arm(TimerKind::kRelayEnd, now_ + options_.probe_interval * 2, nonce);
   SendMessages(*target, {Ping{nonce}});
 }
@@ -198,84 +212,6 @@ void Protocol::Impl::EndRelay(uint64_t nonce) {
 void Protocol::Impl::OnRelayNack(uint64_t nonce) {
   const Relay& relay = relays_.at(nonce);
   if (MemberEntry* prober = ByNumber(relay.prober)) SendMessages(*prober, {Nack{relay.nonce}});
-}
-
-// ---- our own health -----------------------------------------------------------------------------
-
-void Protocol::Impl::RaiseHealth(int by) {
-  standing_.health_score = std::min(standing_.health_score + by, options_.health_score_max);
-}
-
-void Protocol::Impl::LowerHealth() {
-  standing_.health_score = std::max(standing_.health_score - 1, 0);
-}
-
-void Protocol::Impl::VoidOverdueProbes() {
-  const Duration round = options_.probe_timeout;
-  for (auto it = probes_.begin(); it != probes_.end();) {
-    const auto next = std::next(it);
-    // Whatever could have come to a verdict, or to asking others, while we did not listen.
-    if (it->second.started + round <= now_) {
-      ++counters_.probes_voided;
-      Cancel(TimerKind::kProbeTimeout, it->first);
-      Cancel(TimerKind::kProbeEnd, it->first);
-      probes_.erase(it);
-    }
-    it = next;
-  }
-  while (!relays_.empty()) EndRelay(relays_.begin()->first);
-}
-
-// The refutation may be waiting to be read: no suspicion ends before there was time to hear it.
-void Protocol::Impl::HoldSuspicions() {
-  for (MemberEntry* member : living_) {
-    if (!member->suspicion) continue;
-    if (member->suspicion->deadline() > now_ + options_.probe_interval) continue;
-    member->suspicion->Hold(now_ + member->suspicion->bounds().min);
-    ArmStateTimer(*member);
-  }
-}
-
-// ---- isolation ----------------------------------------------------------------------------------
-
-void Protocol::Impl::Heard() {
-  last_heard_ = now_;
-  if (!standing_.isolated) return;
-  standing_.isolated = false;
-  HoldSuspicions();
-  Arm(TimerKind::kIsolation, now_ + SilenceMax());
-  Emit(EventKind::kReconnected, *own_, {}, "a member has been heard again");
-}
-
-// What a member's being there means: dead by our conclusion or suspect without a signature, it has
-// to be told, for only its own higher incarnation can bring it back (design M4).
-void Protocol::Impl::HeardFrom(MemberEntry& member) {
-  if (member.IsCondemned() || member.suspicion) TellAccused(member);
-}
-
-Duration Protocol::Impl::SilenceMax() const {
-  return std::min(ProbeRound() * 2, std::max(options_.probe_interval * 2, kSilenceBound));
-}
-
-void Protocol::Impl::OnIsolationTimer() {
-  const Instant silent_at = last_heard_ + SilenceMax();
-  if (living_.empty() || !IsActive() || now_ < silent_at) {
-    Arm(TimerKind::kIsolation, std::max(silent_at, now_ + options_.probe_interval));
-    return;
-  }
-  standing_.isolated = true;
-  broadcasts_.DropAccusationsBy(self_.name);
-  Emit(EventKind::kIsolated, *own_, {},
-       "nobody has been heard for " + std::to_string((now_ - last_heard_).millis()) + " ms");
-}
-
-void Protocol::Impl::HandleKeyTrouble(Instant now) {
-  Enter(now);
-  const bool ongoing = HasKeyTrouble();
-  key_trouble_until_ = now_ + ProbeRound() * 2;
-  if (ongoing || now_ - key_trouble_told_ < kKeyTroubleRepeat) return;
-  key_trouble_told_ = now_;
-  Emit(EventKind::kKeyTrouble, *own_);
 }
 
 }  // namespace sotto

@@ -406,6 +406,7 @@ void Protocol::Impl::SetLiving(MemberEntry& member, bool living) {
   living_.pop_back();
   member.living_slot = -1;
   probe_order_.Remove(member.number);
+  EndRefusal(member.number);
 }
 
 void Protocol::Impl::UpdateHash(MemberEntry& member) {

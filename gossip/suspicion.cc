@@ -11,7 +11,7 @@ SuspicionBounds SuspicionBounds::For(const ProtocolOptions& options, size_t memb
   SuspicionBounds bounds;
   bounds.min = Scale(options.probe_interval * options.suspicion_alpha, scale);
   const auto expected = static_cast<size_t>(options.suspicion_confirmations);
-  if (members < expected + 2) {
+  if (members < expected + 2 || !options.lifeguard.dynamic_suspicion) {
     bounds.max = bounds.min;
   } else {
     bounds.max = bounds.min * options.suspicion_beta;

@@ -4,9 +4,10 @@
 //   end = start + max(min, max − (max − min) · log(C + 1) / log(K + 1))        (Lifeguard, section
 //   3) min = α · max(1, log10 n) · probe interval,  max = β · min
 //
-// C counts distinct accusers after the first; K are expected. With fewer than K + 2 members K is 0,
-// and the timer runs for the minimum. Integers only (design M6). Holds no clock: the caller arms a
-// timer for deadline() and asks again after each change.
+// C counts distinct accusers after the first; K are expected. With fewer than K + 2 members, or
+// with the mechanism switched off, K is 0, and the timer runs for the minimum. Integers only
+// (design M6). Holds no clock: the caller arms a timer for deadline() and asks again after each
+// change.
 #ifndef SOTTO_GOSSIP_SUSPICION_H_
 #define SOTTO_GOSSIP_SUSPICION_H_
 

@@ -38,6 +38,8 @@ Look LookOf(EventKind kind) {
       return {true, LogLevel::kWarn, "MINORITY"};
     case EventKind::kNameConflict:
       return {true, LogLevel::kError, "NAME_CONFLICT"};
+    case EventKind::kSendsRefused:
+      return {true, LogLevel::kWarn, "SENDS_REFUSED"};
     case EventKind::kKeyTrouble:
       return {true, LogLevel::kWarn, "KEY_TROUBLE"};
     case EventKind::kClockSuspect:

@@ -50,6 +50,10 @@ void AddStanding(const DaemonSnapshot& s, Notes& notes) {
         absl::StrCat("this node misses its own deadlines (score ", standing.health_score,
                      " of 8); its timers are stretched"));
   }
+  if (standing.sends_refused > 0) {
+    Add(notes, NoteLevel::kYellow, "SENDS_REFUSED",
+        absl::StrCat("this machine refuses datagrams to ", standing.sends_refused, " members"));
+  }
   if (s.key_trouble_s_ago && *s.key_trouble_s_ago < kKeyTroubleS) {
     Add(notes, NoteLevel::kRed, "KEY_TROUBLE",
         absl::StrFormat("frames of known members did not open %.0f s ago: the keys differ",

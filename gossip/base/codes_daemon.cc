@@ -152,6 +152,10 @@ constexpr CodeInfo kPages[] = {
     {"RELOAD_FAILED", "A reload was refused; nothing has changed.",
      "The new configuration or a certificate is wrong.",
      "sotto config check tests it without a reload"},
+    {"SENDS_REFUSED", "This node's machine refuses its datagrams.",
+     "A firewall rule for what goes out, a missing route or address family, or buffers that are "
+     "full. Probes that it swallows accuse nobody.",
+     "nft list ruleset; ip route get ADDRESS, with the address from sotto members"},
     {"SLOW_NODE", "This node misses its own deadlines.",
      "The machine is overloaded, paused or swapping. Its verdicts about others are held back "
      "meanwhile.",

@@ -191,6 +191,9 @@ const HealthCase kHealthCases[] = {
      "warning"},
     {"ViewsDiffer", [](auto& s) { s = WithView(s, [](NodeView& v) { v.views_agree = 1; }); },
      "VIEWS_DIFFER", "healthy"},
+    {"SendsRefused",
+     [](auto& s) { s = WithView(s, [](NodeView& v) { v.standing.sends_refused = 2; }); },
+     "SENDS_REFUSED", "warning"},
     {"KeyTrouble", [](auto& s) { s.key_trouble_s_ago = 3; }, "KEY_TROUBLE", "critical"},
     {"DatabaseAway",
      [](auto& s) {

@@ -60,6 +60,10 @@ void CoreDriver::Settle() {
 
 void CoreDriver::Do(const Action& action) {
   if (const auto* send = std::get_if<SendPacket>(&action)) {
+    if (refusing.contains(send->to->subject)) {
+      core.HandleSendFailed(now, send->to->subject);
+      return;
+    }
     sent.push_back({now, send->to->subject, send->packet, send->hello});
     AnswerPacket(*send);
   } else if (const auto* sign = std::get_if<SignStatement>(&action)) {
@@ -161,6 +165,23 @@ size_t CoreDriver::Signed(StatementKind kind, std::string_view subject) const {
   return static_cast<size_t>(
       std::count_if(signed_statements.begin(), signed_statements.end(),
                     [&](const auto& s) { return s->kind == kind && s->subject == subject; }));
+}
+
+uint64_t RunToPing(CoreDriver& d, std::string_view peer) {
+  const Instant limit = d.now + Duration::Minutes(5);
+  while (d.now < limit) {
+    d.sent.clear();
+    const uint64_t probes = d.core.counters().probes;
+    d.RunUntil(d.core.NextDeadline());
+    if (d.core.counters().probes == probes) continue;
+    for (const CoreDriver::Sent& sent : d.sent) {
+      if (sent.to != peer) continue;
+      for (const Message& message : sent.packet.messages) {
+        if (const auto* ping = std::get_if<Ping>(&message)) return ping->nonce;
+      }
+    }
+  }
+  SOTTO_CHECK(false);  // no ping of `peer`
 }
 
 }  // namespace sotto::testing

@@ -126,6 +126,8 @@ class CoreDriver {
   bool left = false;
   std::vector<Sent> sent;
   std::vector<Event> events;
+  // Members to whom "the kernel" refuses our datagrams.
+  std::set<std::string, std::less<>> refusing;
   std::vector<SyncCall> syncs;
   std::vector<SendStreamPing> stream_pings;
   std::vector<MeasuredRtt> measured_rtts;
@@ -139,6 +141,9 @@ class CoreDriver {
 
   std::set<std::string, std::less<>> answering_;
 };
+
+// Runs to the next probe of `peer`, and returns its nonce. `d.sent` then holds that step alone.
+uint64_t RunToPing(CoreDriver& d, std::string_view peer);
 
 }  // namespace sotto::testing
 

@@ -10,25 +10,6 @@ namespace {
 
 using namespace testing;  // NOLINT
 
-// Runs to the next probe of `peer`, and returns its nonce.
-uint64_t RunToPing(CoreDriver& d, std::string_view peer) {
-  const Instant limit = d.now + Duration::Minutes(5);
-  while (d.now < limit) {
-    d.sent.clear();
-    const uint64_t probes = d.core.counters().probes;
-    d.RunUntil(d.core.NextDeadline());
-    if (d.core.counters().probes == probes) continue;
-    for (const CoreDriver::Sent& sent : d.sent) {
-      if (sent.to != peer) continue;
-      for (const Message& message : sent.packet.messages) {
-        if (const auto* ping = std::get_if<Ping>(&message)) return ping->nonce;
-      }
-    }
-  }
-  ADD_FAILURE() << "no ping of " << peer;
-  return 0;
-}
-
 TEST(Probe, ALiveMemberStaysAliveAndIsTimed) {  // [23]
   CoreDriver d;
   d.Meet("a");

@@ -96,6 +96,46 @@ void CrashDuringLoss(World& world) {
   world.ExpectAgreement(world.HealBound(), "calm");
 }
 
+// The kernel of one machine refuses its datagrams; streams pass. It accuses nobody, says what is
+// wrong, and finds a true death all the same (memberlist#242, serf#627).
+void RefusedSends(World& world) {
+  if (!StartAgreed(world)) return;
+  world.ForbidFalseDeaths(true);
+  world.ForbidSuspicions(true);
+  world.RefuseSends(0, true);
+  const bool said = world.RunUntil([&] { return world.core(0).standing().sends_refused > 0; },
+                                   Duration::Seconds(10));
+  world.Expect(said, "the node says that its sends are refused");
+  world.RunFor(Duration::Minutes(2));
+  world.Expect(world.counters().refused > 0, "sends were refused");
+  world.ForbidSuspicions(false);
+  world.Crash(1);
+  const bool dead =
+      world.RunUntil([&] { return DeadEverywhere(world, world.name(1)); }, world.DeathBound());
+  world.Expect(dead, "the crashed is dead everywhere");
+  world.RefuseSends(0, false);
+  const bool over = world.RunUntil([&] { return world.core(0).standing().sends_refused == 0; },
+                                   Duration::Minutes(2));
+  world.Expect(over, "it is over");
+  world.ExpectAgreement(world.HealBound(), "calm");
+}
+
+// The route to one member is gone on all other machines, streams pass: it stays alive. Then it
+// crashes, and although nobody's ping leaves its own machine it is not alive for ever.
+void NoRouteToOne(World& world) {
+  if (!StartAgreed(world)) return;
+  world.ForbidFalseDeaths(true);
+  world.ForbidSuspicions(true);
+  for (uint32_t i = 1; i < world.size(); ++i) world.RefuseSendsTo(i, 0);
+  world.RunFor(Duration::Minutes(2));
+  world.Expect(world.counters().refused > 0, "sends were refused");
+  world.ForbidSuspicions(false);
+  world.Crash(0);
+  const bool dead =
+      world.RunUntil([&] { return DeadEverywhere(world, world.name(0)); }, 2 * world.DeathBound());
+  world.Expect(dead, "the crashed is dead everywhere");
+}
+
 // All stop and start again at once; some have lost their boot number, some have an old copy of it
 // (L5).
 void MassRestart(World& world) {
@@ -296,6 +336,10 @@ const std::vector<Scenario>& FailureScenarios() {
       {"crash_of_two", "the survivor of two knows that it is alone", 2, 2, CrashOfTwo},
       {"loss", "a fifth of all datagrams lost kills nobody", 16, 5, Loss},
       {"crash_during_loss", "a crash is found during loss", 16, 5, CrashDuringLoss},
+      {"refused_sends", "a machine that refuses sends: nobody accused, the dead still found", 8, 4,
+       RefusedSends},
+      {"no_route_to_one", "a member that datagrams cannot reach is not alive for ever", 8, 5,
+       NoRouteToOne},
       {"mass_restart", "all restart at once, boot numbers lost and rolled back", 24, 3,
        MassRestart},
       {"rolling_restart", "quick restarts one by one go unnoticed", 12, 3, RollingRestart},

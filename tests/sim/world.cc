@@ -185,6 +185,11 @@ void World::AddContact(uint32_t index, uint32_t contact) {
 
 void World::Rename(uint32_t node, std::string name) { At(node).name = std::move(name); }
 void World::FailDisk(uint32_t node, bool fails) { At(node).disk_fails = fails; }
+void World::RefuseSends(uint32_t node, bool refuses) {
+  At(node).refuses.clear();
+  for (uint32_t to = 0; refuses && to < size(); ++to) At(node).refuses.insert(to);
+}
+void World::RefuseSendsTo(uint32_t node, uint32_t to) { At(node).refuses.insert(to); }
 void World::SetBusy(uint32_t node, int percent) { At(node).busy_percent = percent; }
 
 bool World::running(uint32_t node) const { return At(node).core != nullptr; }

@@ -37,7 +37,7 @@ struct WorldOptions {
 // What happened in a run: scenarios prove with it that they tested something.
 struct WorldCounters {
   uint64_t events = 0, datagrams = 0, delivered = 0, bytes = 0;
-  uint64_t lost = 0, cut = 0, duplicated = 0;
+  uint64_t lost = 0, cut = 0, duplicated = 0, refused = 0;
   uint64_t unknown_boot = 0, wrong_boot = 0, replayed = 0, replays_dropped = 0, queue_full = 0;
   uint64_t hellos = 0, stream_pings = 0;
   uint64_t syncs_equal = 0, syncs_merged = 0, syncs_failed = 0, syncs_busy = 0, syncs_self = 0;
@@ -82,6 +82,9 @@ class World {
   // The name under which this address starts; a duplicate is made with it.
   void Rename(uint32_t node, std::string name);
   void FailDisk(uint32_t node, bool fails);
+  // The machine of this address refuses its datagrams, to all or to `to`; streams are not touched.
+  void RefuseSends(uint32_t node, bool refuses);
+  void RefuseSendsTo(uint32_t node, uint32_t to);
   // Percent of stream exchanges that this address answers with "busy".
   void SetBusy(uint32_t node, int percent);
 

@@ -51,6 +51,7 @@ struct World::Node {
   uint32_t disk_boot = 0;
   bool disk_fails = false;
   int busy_percent = 0;
+  std::set<uint32_t> refuses;  // addresses to which this machine lets nothing out
   int serving = 0;
   Duration clock_offset;
   Instant booted_at;

@@ -39,7 +39,8 @@ std::optional<uint32_t> NodeAtAddress(const Endpoint& address) {
 }
 
 std::string Describe(const Statement& statement) {
-  static constexpr const char* kWords[] = {"?", "alive", "leave", "suspect", "dead", "forget"};
+  static constexpr const char* kWords[] = {"?",      "alive", "leave", "suspect", "dead",
+                                           "forget", "event", "query", "answer"};
   std::string text = kWords[static_cast<size_t>(statement.kind)];
   text += " " + statement.subject + " " + Show(statement.incarnation);
   if (statement.signer != statement.subject) text += " by " + statement.signer;
@@ -71,6 +72,12 @@ void World::Transmit(Node& from, const SendPacket& send) {
   invariants_.OnSend(from.index, send, size(), living);
   std::optional<uint32_t> to = AddressOf(*send.to);
   if (!to) return Fail("scenario", from.name + " sends to no address", {from.index});
+  if (from.refuses.contains(*to)) {
+    ++counters_.refused;
+    Note(from, "refused", *to);
+    from.core->HandleSendFailed(Local(from), send.to->subject);
+    return;
+  }
   Datagram frame;
   frame.from = from.index;
   frame.to = *to;

@@ -1,0 +1,152 @@
+// Our own health: Lifeguard's score, pauses, sends that this machine refuses, isolation, and when
+// this node had better accuse nobody (design M6, M7).
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gossip/protocol_impl.h"
+
+namespace sotto {
+namespace {
+
+// Isolation is said within this time, however sick this node believes itself to be.
+constexpr Duration kSilenceBound = Duration::Seconds(8);
+constexpr Duration kTroubleRepeat = Duration::Seconds(60);
+
+}  // namespace
+
+// ---- the score ----------------------------------------------------------------------------------
+
+void Protocol::Impl::RaiseHealth(int by) {
+  standing_.health_score = std::min(standing_.health_score + by, options_.health_score_max);
+}
+
+void Protocol::Impl::LowerHealth() {
+  standing_.health_score = std::max(standing_.health_score - 1, 0);
+}
+
+void Protocol::Impl::OwnFault() {
+  if (now_ < own_fault_after_) return;
+  own_fault_after_ = now_ + options_.probe_interval;
+  RaiseHealth(1);
+}
+
+// Late by half a probe timeout, our answers and those to us look late as well. Longer ones are
+// pauses, which Enter() notices.
+void Protocol::Impl::HandleLoopLag(Instant now, Duration lag) {
+  Enter(now);
+  if (lag <= options_.probe_timeout / 2) return;
+  ++counters_.loop_lags;
+  OwnFault();
+}
+
+void Protocol::Impl::VoidOverdueProbes() {
+  const Duration round = options_.probe_timeout;
+  for (auto it = probes_.begin(); it != probes_.end();) {
+    const auto next = std::next(it);
+    // Whatever could have come to a verdict, or to asking others, while we did not listen.
+    if (it->second.started + round <= now_) {
+      ++counters_.probes_voided;
+      Cancel(TimerKind::kProbeTimeout, it->first);
+      Cancel(TimerKind::kProbeEnd, it->first);
+      probes_.erase(it);
+    }
+    it = next;
+  }
+  while (!relays_.empty()) EndRelay(relays_.begin()->first);
+}
+
+// The refutation may be waiting to be read: no suspicion ends before there was time to hear it.
+void Protocol::Impl::HoldSuspicions() {
+  for (MemberEntry* member : living_) {
+    if (!member->suspicion) continue;
+    if (member->suspicion->deadline() > now_ + options_.probe_interval) continue;
+    member->suspicion->Hold(now_ + member->suspicion->bounds().min);
+    ArmStateTimer(*member);
+  }
+}
+
+// ---- sends that this machine refuses ------------------------------------------------------------
+
+// The others are asked at once, for there is no answer to wait for.
+void Protocol::Impl::HandleSendFailed(Instant now, std::string_view name) {
+  Enter(now);
+  ++counters_.sends_refused;
+  const MemberEntry* member = FindMember(name);
+  if (!member || !member->IsLiving()) return;
+  OwnFault();
+  refused_.insert(member->number);
+  std::vector<uint64_t> unsent;
+  for (auto& [nonce, probe] : probes_) {
+    if (probe.member != member->number || probe.indirect) continue;
+    probe.unsent = true;
+    unsent.push_back(nonce);
+  }
+  if (unsent.empty()) return;
+  TellRefusal(*member);
+  for (const uint64_t nonce : unsent) {
+    Cancel(TimerKind::kProbeTimeout, nonce);
+    OnProbeTimeout(nonce);
+  }
+}
+
+void Protocol::Impl::TellRefusal(const MemberEntry& to) {
+  if (refusal_open_ || now_ - refusal_told_ < kTroubleRepeat) return;
+  refusal_open_ = true;
+  refusal_told_ = now_;
+  Emit(EventKind::kSendsRefused, *own_, {},
+       "this machine refuses datagrams, those to " + std::string(to.name) + " among them");
+}
+
+void Protocol::Impl::EndRefusal(uint32_t member) {
+  if (refused_.erase(member) == 0 || !refused_.empty()) return;
+  if (std::exchange(refusal_open_, false)) {
+    Emit(EventKind::kReconnected, *own_, {}, "datagrams leave this machine again");
+  }
+}
+
+// ---- isolation ----------------------------------------------------------------------------------
+
+void Protocol::Impl::Heard() {
+  last_heard_ = now_;
+  if (!standing_.isolated) return;
+  standing_.isolated = false;
+  HoldSuspicions();
+  Arm(TimerKind::kIsolation, now_ + SilenceMax());
+  Emit(EventKind::kReconnected, *own_, {}, "a member has been heard again");
+}
+
+// What a member's being there means: dead by our conclusion or suspect without a signature, it has
+// to be told, for only its own higher incarnation can bring it back (design M4).
+void Protocol::Impl::HeardFrom(MemberEntry& member) {
+  if (member.IsCondemned() || member.suspicion) TellAccused(member);
+}
+
+Duration Protocol::Impl::SilenceMax() const {
+  return std::min(ProbeRound() * 2, std::max(options_.probe_interval * 2, kSilenceBound));
+}
+
+void Protocol::Impl::OnIsolationTimer() {
+  const Instant silent_at = last_heard_ + SilenceMax();
+  if (living_.empty() || !IsActive() || now_ < silent_at) {
+    Arm(TimerKind::kIsolation, std::max(silent_at, now_ + options_.probe_interval));
+    return;
+  }
+  standing_.isolated = true;
+  broadcasts_.DropAccusationsBy(self_.name);
+  Emit(EventKind::kIsolated, *own_, {},
+       "nobody has been heard for " + std::to_string((now_ - last_heard_).millis()) + " ms");
+}
+
+void Protocol::Impl::HandleKeyTrouble(Instant now) {
+  Enter(now);
+  const bool ongoing = HasKeyTrouble();
+  key_trouble_until_ = now_ + ProbeRound() * 2;
+  if (ongoing || now_ - key_trouble_told_ < kTroubleRepeat) return;
+  key_trouble_told_ = now_;
+  Emit(EventKind::kKeyTrouble, *own_);
+}
+
+}  // namespace sotto
