@@ -243,7 +243,7 @@ void World::CarryOut(Node& node, Action& action) {
     StreamPing(node, *ping);
   } else if (auto* emit = std::get_if<EmitEvent>(&action)) {
     Tell(node, emit->event);
-  } else {
+  } else if (std::holds_alternative<LeaveFinished>(action)) {
     node.left = true;
     Note(node, "leave finished", kNobody);
   }
