@@ -183,6 +183,10 @@ absl::Status Node::Forget(std::string_view name) {
   return impl_->Run([&](NodeCore& core) { return core.Forget(name); });
 }
 
+std::vector<SuspicionCase> Node::CasesOf(std::string_view member) const {
+  return impl_->Run([&](NodeCore& core) { return core.protocol().CasesOf(member); });
+}
+
 absl::Status Node::SetTags(std::vector<Tag> tags) {
   return impl_->Run([&](NodeCore& core) { return core.SetTags(std::move(tags)); });
 }

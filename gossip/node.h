@@ -198,6 +198,9 @@ class Node {
   absl::Status Leave(std::chrono::milliseconds timeout);
   // NOT_FOUND MEMBER_UNKNOWN. FAILED_PRECONDITION: it is this node.
   absl::Status Forget(std::string_view name);
+  // Why this member, or this node itself, was suspected: its last 8 cases, the newest last. Empty
+  // for who never was. Instants are of the monotonic clock, as those of events.
+  std::vector<SuspicionCase> CasesOf(std::string_view member) const;
   // INVALID_ARGUMENT TAGS_INVALID: keys twice, not of the alphabet, or more than kTagsBytesMax.
   absl::Status SetTags(std::vector<Tag> tags);
   // New certificates, CA bundle or CRL. Checked whole before anything changes; verdicts on

@@ -124,6 +124,7 @@ void Protocol::Impl::HandlePacket(Instant now, const Source& from, const Packet&
     return;
   }
   member->knows_us = true;
+  member->heard = now_;
   last_heard_from_ = member->number;
   std::vector<Message> replies;
   PacketBudget budget;
@@ -330,6 +331,9 @@ Instant Protocol::NextDeadline() const { return impl_->NextDeadline(); }
 std::vector<MemberInfo> Protocol::Members(bool all) const { return impl_->Members(all); }
 std::optional<MemberInfo> Protocol::Find(std::string_view name) const { return impl_->Find(name); }
 StatementRef Protocol::FindBoot(const BootId& boot_id) const { return impl_->FindBoot(boot_id); }
+std::vector<SuspicionCase> Protocol::CasesOf(std::string_view name) const {
+  return impl_->CasesOf(name);
+}
 Standing Protocol::standing() const { return impl_->standing(); }
 ViewAgreement Protocol::view_agreement() const { return impl_->view_agreement(); }
 const ProtocolCounters& Protocol::counters() const { return impl_->counters(); }

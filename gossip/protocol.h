@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "gossip/action.h"
+#include "gossip/case_book.h"
 #include "gossip/event.h"
 #include "gossip/member.h"
 #include "gossip/messages.h"
@@ -178,6 +179,8 @@ class Protocol {
   // The Alive of the process with this boot id, if it is the one its member runs now (or null). The
   // frame codec's question for each new session.
   StatementRef FindBoot(const BootId& boot_id) const;
+  // Why this member, or this node itself, was suspected: its last cases, the newest last.
+  std::vector<SuspicionCase> CasesOf(std::string_view name) const;
   Standing standing() const;
   ViewAgreement view_agreement() const;
   const ProtocolCounters& counters() const;

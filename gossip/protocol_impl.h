@@ -62,6 +62,7 @@ struct MemberEntry {
   StatementRef in_hash;                  // what the set hash holds of it
   int32_t living_slot = -1;              // place in living_
 
+  Instant heard;          // when its present process was last heard, or else heard of
   bool knows_us = false;  // a datagram bound to our boot id has come from its present process
   Instant hello_after;
   Instant tell_after;  // rate limits: its accusation to itself, asking for O, our Alive to it
@@ -109,6 +110,7 @@ class Protocol::Impl {
   std::vector<MemberInfo> Members(bool all) const;
   std::optional<MemberInfo> Find(std::string_view name) const;
   StatementRef FindBoot(const BootId& boot_id) const;
+  std::vector<SuspicionCase> CasesOf(std::string_view name) const { return cases_.Of(name); }
   Standing standing() const;
   ViewAgreement view_agreement() const;
   const ProtocolCounters& counters() const { return counters_; }
@@ -186,6 +188,7 @@ class Protocol::Impl {
   // Ends the suspicion, and lets the accusers' records know how.
   enum class SuspicionEnd : uint8_t { kRefuted, kConfirmed, kMoot };
   void EndSuspicion(MemberEntry& member, SuspicionEnd end);
+  void EndCase(const MemberEntry& member, SuspicionEnd end);
   void SetState(MemberEntry& member, MemberState state);
   void SetLiving(MemberEntry& member, bool living);
   void UpdateHash(MemberEntry& member);
@@ -229,7 +232,8 @@ class Protocol::Impl {
   void OnProbeTimeout(uint64_t nonce);
   void OnProbeEnd(uint64_t nonce);
   static bool IsVoid(const Probe& probe);
-  void OnProbeFailed(MemberEntry& member, bool heard_anyone);
+  void OnProbeFailed(MemberEntry& member, const Evidence& evidence, bool heard_anyone);
+  Evidence EvidenceOf(const Probe& probe, const MemberEntry& member) const;
   void FinishProbe(uint64_t nonce);
   // What one packet may still make this node do.
   struct PacketBudget {
@@ -359,6 +363,7 @@ class Protocol::Impl {
   SetHasher set_hasher_;
   Instant hash_changed_at_;
   SignerRecords signers_;
+  CaseBook cases_;
   std::map<std::pair<std::string, StatementKind>, Accuse> accusations_wanted_;  // being signed
   int64_t wall_unix_s_ = 0;  // 0: unknown, or doubted
   bool clock_suspect_ = false;

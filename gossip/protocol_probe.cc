@@ -68,11 +68,24 @@ void Protocol::Impl::OnProbeEnd(uint64_t nonce) {
     return;
   }
   ++counters_.probes_failed;
+  const Evidence evidence = EvidenceOf(probe, *member);
   // Relays that live say at least that they have asked. Where they say nothing, doubt ourselves.
   const bool expects_nacks = options_.lifeguard.nacks && !probe.relays.empty();
   const size_t silent = probe.relays.size() - probe.Nacked();
   RaiseHealth(expects_nacks ? static_cast<int>(silent) : 1);
-  OnProbeFailed(*member, heard_anyone);
+  OnProbeFailed(*member, evidence, heard_anyone);
+}
+
+Evidence Protocol::Impl::EvidenceOf(const Probe& probe, const MemberEntry& member) const {
+  Evidence evidence;
+  evidence.direct_failed = !probe.unsent;
+  evidence.relays_asked = static_cast<uint8_t>(probe.relays.size());
+  evidence.relays_nacked = static_cast<uint8_t>(probe.Nacked());
+  if (probe.indirect) evidence.stream = Evidence::Stream::kFailed;
+  evidence.health_score = static_cast<uint8_t>(standing_.health_score);
+  const Duration silent = std::min(now_ - member.heard, kEvidenceSilenceMax);
+  evidence.silent_for = Duration::Millis(silent.millis());
+  return evidence;
 }
 
 // Our own ping did not leave this machine. Only if all those we asked say that they heard nothing
@@ -83,8 +96,11 @@ bool Protocol::Impl::IsVoid(const Probe& probe) {
 
 // Heard from nobody during the whole round, we are the likelier cause: the suspicion is ours alone,
 // and is not signed.
-void Protocol::Impl::OnProbeFailed(MemberEntry& member, bool heard_anyone) {
+void Protocol::Impl::OnProbeFailed(MemberEntry& member, const Evidence& evidence,
+                                   bool heard_anyone) {
   Suspect(member, self_.name);
+  cases_.Accuse(now_, member.name, member.row.owner()->incarnation, self_.name,
+                StatementKind::kSuspect, evidence);
   if (heard_anyone && MayAccuse() && member.suspicion->HasAccuser(self_.name)) {
     RequestAccusation(member, StatementKind::kSuspect, {.broadcast = true});
   }

@@ -100,6 +100,7 @@ void Protocol::Impl::RaiseIncarnation(BroadcastClass broadcast_class) {
   }
   incarnation_ = Incarnation::Of(incarnation_.boot_number(), incarnation_.counter() + 1);
   accused_by_.clear();
+  cases_.End(now_, self_.name, SuspicionCase::End::kRefuted, incarnation_);
   SignAlive(broadcast_class);
 }
 
@@ -121,6 +122,7 @@ void Protocol::Impl::HandleBootPersisted(Instant now, uint32_t boot_number) {
   Cancel(TimerKind::kBootRetry);
   incarnation_ = std::max(incarnation_, Incarnation::Of(boot_number, 0));
   accused_by_.clear();
+  cases_.End(now_, self_.name, SuspicionCase::End::kRefuted, incarnation_);
   if (!standing_.announced) {
     TryAnnounce();
     return;
@@ -205,6 +207,8 @@ void Protocol::Impl::OnAccused(const Statement& accusation, const MemberEntry* s
                         signers_.TakeToken(now_, accusation.signer);
   if (!believed) ++counters_.accusations_ignored;
   accused_by_.emplace(accusation.signer, believed);
+  cases_.Accuse(now_, self_.name, accusation.incarnation, accusation.signer, accusation.kind,
+                accusation.evidence);
   if (source) told_by_ = source->name;
   const bool any = std::any_of(accused_by_.begin(), accused_by_.end(),
                                [](const auto& accuser) { return accuser.second; });

@@ -164,7 +164,10 @@ void Protocol::Impl::OnOwnerAlive(MemberEntry& member, const StatementRef& previ
     SetState(member, MemberState::kAlive);
     retries_.Remove(member.name);
     Emit(std::exchange(member.told, true) ? EventKind::kReturned : EventKind::kJoined, member);
-    if (was_dead) ExpectReturns();
+    if (was_dead) {
+      cases_.Returned(member.name, alive->incarnation);
+      ExpectReturns();
+    }
   } else if (member.state == MemberState::kSuspect && risen) {
     // A process that was started anew does not prove its accusers wrong.
     EndSuspicion(member, restarted ? SuspicionEnd::kMoot : SuspicionEnd::kRefuted);
@@ -185,6 +188,7 @@ void Protocol::Impl::AdoptAlive(MemberEntry& member, const StatementRef& alive) 
     ForgetBoot(member);
     boots_.try_emplace(boot_id, &member);
     member.knows_us = false;
+    member.heard = now_;
     member.hello_after = now_;
     member.rtt.reset();
     member.view.reset();
@@ -219,9 +223,14 @@ void Protocol::Impl::OnEffective(MemberEntry& member, const StatementRef& accusa
     }
     return;
   }
+  const auto note = [&] {
+    cases_.Accuse(now_, member.name, accusation->incarnation, signer, accusation->kind,
+                  accusation->evidence);
+  };
   if (member.suspicion && !member.suspicion->WouldCount(signer)) {
     // One that counts already may have become more certain.
     const bool counts = member.suspicion->HasAccuser(signer);
+    if (counts) note();
     if (counts && tell_on) Broadcast(ClassOf(accusation->kind), accusation);
     return;
   }
@@ -237,6 +246,7 @@ void Protocol::Impl::OnEffective(MemberEntry& member, const StatementRef& accusa
     }
   }
   Suspect(member, signer);
+  note();
   if (tell_on) Broadcast(ClassOf(accusation->kind), accusation);
 }
 
@@ -302,6 +312,7 @@ void Protocol::Impl::Condemn(MemberEntry& member, MemberState state, std::vector
 
 void Protocol::Impl::EndSuspicion(MemberEntry& member, SuspicionEnd end) {
   if (!member.suspicion) return;
+  EndCase(member, end);
   if (end != SuspicionEnd::kMoot) {
     for (const std::string& accuser : AccusersOf(member)) {
       if (accuser == self_.name) continue;
@@ -315,6 +326,18 @@ void Protocol::Impl::EndSuspicion(MemberEntry& member, SuspicionEnd end) {
   member.suspicion.reset();
   --suspicions_;
   Cancel(TimerKind::kWarn, member.number);
+}
+
+void Protocol::Impl::EndCase(const MemberEntry& member, SuspicionEnd end) {
+  const StatementRef& owner = member.row.owner();
+  const bool left = owner && owner->kind == StatementKind::kLeave;
+  if (end == SuspicionEnd::kConfirmed) {
+    cases_.End(now_, member.name, SuspicionCase::End::kDied);
+  } else if (end == SuspicionEnd::kRefuted) {
+    cases_.End(now_, member.name, SuspicionCase::End::kRefuted, owner->incarnation);
+  } else {
+    cases_.End(now_, member.name, left ? SuspicionCase::End::kLeft : SuspicionCase::End::kMoot);
+  }
 }
 
 std::vector<std::string> Protocol::Impl::AccusersOf(const MemberEntry& member) const {
@@ -337,8 +360,14 @@ void Protocol::Impl::RequestAccusation(MemberEntry& member, StatementKind kind, 
   Accuse& wanted = accusations_wanted_[{std::string(member.name), kind}];
   wanted.broadcast |= how.broadcast;
   wanted.tell |= how.tell;
-  actions_.push_back(
-      SignStatement{{kind, std::string(member.name), member.row.owner()->incarnation, {}}});
+  StatementDraft draft;
+  draft.kind = kind;
+  draft.subject = std::string(member.name);
+  draft.incarnation = member.row.owner()->incarnation;
+  if (kind != StatementKind::kForget) {
+    draft.evidence = cases_.EvidenceOf(member.name, draft.incarnation, self_.name);
+  }
+  actions_.push_back(SignStatement{std::move(draft)});
 }
 
 void Protocol::Impl::OnAccusationSigned(const StatementRef& statement) {

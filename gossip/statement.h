@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "gossip/member.h"
+#include "gossip/time.h"
 
 namespace sotto {
 
@@ -66,6 +67,24 @@ struct AliveClaims {
   friend bool operator==(const AliveClaims&, const AliveClaims&) = default;
 };
 
+// What an accuser saw of the accused, signed by it: the failed probe behind its word.
+struct Evidence {
+  enum class Stream : uint8_t { kNotTried = 0, kFailed = 1 };
+
+  bool direct_failed = false;  // a ping of its own went out, and was not answered
+  uint8_t relays_asked = 0;    // members asked to ping on its behalf,
+  uint8_t relays_nacked = 0;   // and how many of them said that they heard nothing either
+  Stream stream = Stream::kNotTried;
+  uint8_t health_score = 0;  // the accuser's own at that time; 0 is healthy
+  Duration silent_for;       // since it last heard the accused itself; whole milliseconds
+
+  friend bool operator==(const Evidence&, const Evidence&) = default;
+};
+
+inline constexpr uint8_t kEvidenceRelaysMax = 16;
+inline constexpr uint8_t kEvidenceScoreMax = 64;
+inline constexpr Duration kEvidenceSilenceMax = Duration::Millis(UINT32_MAX);
+
 struct Statement {
   StatementKind kind = StatementKind::kAlive;
   std::string subject;      // the member spoken of
@@ -74,6 +93,7 @@ struct Statement {
   Hash256 hash;             // of `bytes`: identity, and the last tie-break of the merge
   Hash256 certificate;      // SHA-256 of the signer's certificate (DER)
   std::optional<AliveClaims> alive;  // present exactly for kAlive
+  std::optional<Evidence> evidence;  // of Suspect and Dead, where the accuser has any
   std::string bytes;  // exactly what was signed, with its signature; opaque to the core
 };
 using StatementRef = std::shared_ptr<const Statement>;
@@ -83,7 +103,8 @@ struct StatementDraft {
   StatementKind kind = StatementKind::kAlive;
   std::string subject;
   Incarnation incarnation;
-  std::vector<Tag> tags;  // for kAlive
+  std::vector<Tag> tags;             // for kAlive
+  std::optional<Evidence> evidence;  // for kSuspect and kDead
 };
 
 }  // namespace sotto

@@ -88,6 +88,38 @@ bool AreValidClaims(const AliveClaims& claims) {
          AreValidTags(claims.tags);
 }
 
+// Evidence in 64 bits, from the lowest: present 1, direct 1, stream 1, relays asked 5, nacked 5,
+// score 7, zero 12, silence in milliseconds 32.
+uint64_t PackEvidence(const Evidence& evidence) {
+  return 1 | uint64_t{evidence.direct_failed} << 1 | static_cast<uint64_t>(evidence.stream) << 2 |
+         uint64_t{evidence.relays_asked} << 3 | uint64_t{evidence.relays_nacked} << 8 |
+         uint64_t{evidence.health_score} << 13 |
+         static_cast<uint64_t>(evidence.silent_for.millis()) << 32;
+}
+
+Evidence UnpackEvidence(uint64_t bits) {
+  Evidence evidence;
+  evidence.direct_failed = (bits >> 1 & 1) != 0;
+  evidence.stream = static_cast<Evidence::Stream>(bits >> 2 & 1);
+  evidence.relays_asked = static_cast<uint8_t>(bits >> 3 & 31);
+  evidence.relays_nacked = static_cast<uint8_t>(bits >> 8 & 31);
+  evidence.health_score = static_cast<uint8_t>(bits >> 13 & 127);
+  evidence.silent_for = Duration::Millis(static_cast<int64_t>(bits >> 32));
+  return evidence;
+}
+
+bool IsPossible(const Evidence& evidence) {
+  return evidence.relays_nacked <= evidence.relays_asked &&
+         evidence.relays_asked <= kEvidenceRelaysMax &&
+         evidence.health_score <= kEvidenceScoreMax && evidence.silent_for >= Duration() &&
+         evidence.silent_for <= kEvidenceSilenceMax &&
+         evidence.silent_for == Duration::Millis(evidence.silent_for.millis());
+}
+
+bool MayCarryEvidence(StatementKind kind) {
+  return kind == StatementKind::kSuspect || kind == StatementKind::kDead;
+}
+
 // What holds for a statement whoever signed it; one rule for drafts and for what comes in.
 bool IsSound(const UnverifiedStatement& parsed) {
   const Statement& statement = parsed.statement;
@@ -97,6 +129,10 @@ bool IsSound(const UnverifiedStatement& parsed) {
   }
   if (IsOwnersKind(statement.kind) != (statement.subject == statement.signer)) return false;
   if (statement.alive.has_value() != (statement.kind == StatementKind::kAlive)) return false;
+  if (statement.evidence &&
+      (!MayCarryEvidence(statement.kind) || !IsPossible(*statement.evidence))) {
+    return false;
+  }
   return !statement.alive || AreValidClaims(*statement.alive);
 }
 
@@ -137,6 +173,7 @@ wire::StatementBody EncodeBody(const UnverifiedStatement& parsed) {
   if (!IsOwnersKind(statement.kind)) body.set_signer(statement.signer);
   body.set_incarnation(statement.incarnation.value());
   body.set_certificate(statement.certificate.bytes.data(), statement.certificate.bytes.size());
+  if (statement.evidence) body.set_evidence(PackEvidence(*statement.evidence));
   if (!statement.alive) return body;
   const AliveClaims& claims = *statement.alive;
   for (const Endpoint& endpoint : claims.addresses) body.add_addresses(EncodeEndpoint(endpoint));
@@ -198,6 +235,7 @@ absl::StatusOr<StatementRef> SignDraft(const StatementDraft& draft,
   statement.subject = draft.subject;
   statement.signer = context.name;
   statement.incarnation = draft.incarnation;
+  statement.evidence = draft.evidence;
   statement.certificate = context.credentials->certificate()->sha256();
   if (draft.kind == StatementKind::kAlive) {
     AliveClaims& claims = statement.alive.emplace();
@@ -249,6 +287,11 @@ DropReason ParseStatement(std::string_view bytes, UnverifiedStatement* parsed) {
   statement.incarnation = Incarnation(body.incarnation());
   std::memcpy(statement.certificate.bytes.data(), body.certificate().data(),
               statement.certificate.bytes.size());
+  if (const uint64_t bits = body.evidence(); bits != 0) {
+    // One encoding: no other bits, and no evidence that does not say that it is there.
+    statement.evidence = UnpackEvidence(bits);
+    if (PackEvidence(*statement.evidence) != bits) return DropReason::kSemantic;
+  }
   if (statement.kind == StatementKind::kAlive) {
     const DropReason reason = DecodeClaims(body, &statement.alive.emplace());
     if (reason != DropReason::kNone) return reason;

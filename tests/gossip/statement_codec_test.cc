@@ -365,6 +365,54 @@ TEST_F(StatementCodecTest, AccusationsNameAnother) {
   }
 }
 
+TEST_F(StatementCodecTest, EvidenceIsSignedAndHasOneEncoding) {
+  Evidence evidence;
+  evidence.direct_failed = true;
+  evidence.relays_asked = kEvidenceRelaysMax;
+  evidence.relays_nacked = 2;
+  evidence.stream = Evidence::Stream::kFailed;
+  evidence.health_score = kEvidenceScoreMax;
+  evidence.silent_for = kEvidenceSilenceMax;
+  for (const Evidence& given : {evidence, Evidence()}) {
+    for (const StatementKind kind : {StatementKind::kSuspect, StatementKind::kDead}) {
+      const StatementRef made = Sign({kind, "gw-2", Incarnation::Of(1, 0), {}, given});
+      UnverifiedStatement parsed;
+      ASSERT_EQ(ParseStatement(made->bytes, &parsed), DropReason::kNone);
+      EXPECT_EQ(parsed.statement.evidence, given);
+      EXPECT_EQ(Verify(made->bytes, gw1_), DropReason::kNone);
+    }
+  }
+  // Nobody else's word has any.
+  for (const StatementKind kind :
+       {StatementKind::kAlive, StatementKind::kLeave, StatementKind::kForget}) {
+    EXPECT_EQ(Spoil([](wire::StatementBody& b) { b.set_evidence(1); }, kind),
+              DropReason::kSemantic);
+  }
+  const auto with = [this](uint64_t bits) {
+    return Spoil([bits](wire::StatementBody& b) { b.set_evidence(bits); }, StatementKind::kSuspect);
+  };
+  EXPECT_EQ(with(0), DropReason::kNone);
+  EXPECT_EQ(with(1), DropReason::kNone);
+  EXPECT_EQ(with(2), DropReason::kSemantic);               // there, and does not say so
+  EXPECT_EQ(with(1 | 1ull << 20), DropReason::kSemantic);  // bits without a meaning
+  EXPECT_EQ(with(1 | 1ull << 31), DropReason::kSemantic);
+  EXPECT_EQ(with(1 | 17ull << 3), DropReason::kSemantic);             // too many relays
+  EXPECT_EQ(with(1 | 2ull << 3 | 3ull << 8), DropReason::kSemantic);  // more nacks than relays
+  EXPECT_EQ(with(1 | 65ull << 13), DropReason::kSemantic);            // beyond any score
+}
+
+TEST_F(StatementCodecTest, EvidenceThatCannotBeIsNotSigned) {
+  const auto sign = [this](const Evidence& evidence) {
+    return SignDraft({StatementKind::kSuspect, "gw-2", Incarnation::Of(1, 0), {}, evidence}, gw1_);
+  };
+  SOTTO_EXPECT_OK(sign({.silent_for = Duration::Millis(7)}));
+  EXPECT_THAT(sign({.silent_for = Duration::Millis(-1)}), HasCode("STATEMENT_INVALID"));
+  EXPECT_THAT(sign({.silent_for = Duration::Micros(1)}), HasCode("STATEMENT_INVALID"));
+  EXPECT_THAT(sign({.silent_for = kEvidenceSilenceMax + Duration::Millis(1)}),
+              HasCode("STATEMENT_INVALID"));
+  EXPECT_THAT(sign({.relays_asked = 1, .relays_nacked = 2}), HasCode("STATEMENT_INVALID"));
+}
+
 TEST_F(StatementCodecTest, DraftsThatNobodyWouldTakeAreNotSigned) {
   const StatementDraft good{StatementKind::kAlive, "gw-1", Incarnation::Of(1, 0), {}};
   SOTTO_EXPECT_OK(SignDraft(good, gw1_));

@@ -59,6 +59,14 @@ std::string Serialize(const Statement& s) {
     out.append(s.alive->x25519_public.begin(), s.alive->x25519_public.end());
     Append(out, std::to_string(s.alive->not_after_unix_s));
   }
+  if (s.evidence) {
+    const Evidence& e = *s.evidence;
+    for (const int64_t value :
+         {int64_t{e.direct_failed}, int64_t{e.relays_asked}, int64_t{e.relays_nacked},
+          static_cast<int64_t>(e.stream), int64_t{e.health_score}, e.silent_for.nanos()}) {
+      Append(out, std::to_string(value));
+    }
+  }
   out.append(s.certificate.bytes.begin(), s.certificate.bytes.end());
   out.append(kSignatureBytes, 's');
   return out;
@@ -95,6 +103,7 @@ StatementRef FakeSign(const StatementDraft& draft, const FakeProcess& by) {
   s->signer = by.name;
   s->incarnation = draft.incarnation;
   Fill(s->certificate.bytes, by.name, 2000);
+  s->evidence = draft.evidence;
   if (IsOwnersKind(draft.kind)) SOTTO_CHECK(draft.subject == by.name);
   if (draft.kind == StatementKind::kAlive) {
     AliveClaims claims;
