@@ -29,6 +29,8 @@
 
 namespace sotto {
 
+class MessageInbox;
+
 // What a session needs of its node.
 class SyncHost {
  public:
@@ -50,6 +52,8 @@ class SyncHost {
   virtual void Release(const std::vector<StatementRef>& statements) = 0;
   virtual void Log(LogLevel level, std::string event,
                    std::vector<std::pair<std::string, std::string>> fields) = 0;
+  // Where messages of applications wait for the one of this node.
+  virtual MessageInbox& inbox() = 0;
   // Counts and remembers a refusal under its code.
   virtual void Refuse(const absl::Status& status, std::string peer) = 0;
 };

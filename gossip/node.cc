@@ -199,6 +199,28 @@ absl::Status Node::SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing) {
   return impl_->Run([&](NodeCore& core) { return core.SetKeys(std::move(keys), sealing); });
 }
 
+absl::Status Node::Send(std::string_view member, std::string_view payload,
+                        std::chrono::milliseconds timeout) {
+  return impl_->Wait(timeout, absl::OkStatus(),
+                     [member = std::string(member), payload, timeout](NodeCore& core, auto done) {
+                       core.Send(member, std::string(payload), timeout, std::move(done));
+                     });
+}
+
+absl::StatusOr<PingResult> Node::Ping(std::string_view member, std::chrono::milliseconds timeout) {
+  const absl::Status begun =
+      CodedError(absl::StatusCode::kFailedPrecondition, "MUST_NOT_BLOCK",
+                 "the round trip cannot be waited for in a thread that runs the node's io_context");
+  return impl_->Wait(timeout, absl::StatusOr<PingResult>(begun),
+                     [member = std::string(member), timeout](NodeCore& core, auto done) {
+                       core.Ping(member, timeout, std::move(done));
+                     });
+}
+
+absl::StatusOr<Duration> Node::Rtt(std::string_view a, std::string_view b) const {
+  return impl_->Run([&](NodeCore& core) { return core.Rtt(a, b); });
+}
+
 bool Node::IsResponsive(std::chrono::milliseconds timeout) {
   if (impl_->MustNotBlock()) return true;  // this thread is the loop
   const auto promise = std::make_shared<std::promise<void>>();

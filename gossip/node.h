@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -58,6 +59,12 @@ struct TlsMaterial {
   std::string cert_pem;
   std::string key_pem;
   std::string crl_pem;  // empty: no revocation list
+};
+
+// What a member said to this node alone.
+struct ReceivedMessage {
+  std::string from;  // its name, as its certificate has it
+  std::string payload;
 };
 
 struct NodeOptions {
@@ -94,6 +101,9 @@ struct NodeOptions {
   // once between them, as long as they trust the same CA bundle and revocation list. Each believes
   // what the others have verified. Null: a cache of its own.
   std::shared_ptr<SharedCache> shared_cache;
+  // Takes messages of Send(), one at a time; the receipt goes out when it has returned. Return
+  // within 15 s. Null: messages are refused.
+  std::function<void(const ReceivedMessage&)> on_message;
   uint64_t seed = 0;  // 0: from the system's generator
 };
 
@@ -110,7 +120,10 @@ struct NodeStats {
   uint64_t frames_sealed = 0;                              // under the present sealing key
   uint64_t send_errors = 0;
   uint64_t certificates_cached = 0, statements_cached = 0;
-  uint64_t callback_exceptions = 0;  // thrown by the application's callbacks
+  uint64_t messages_delivered = 0;  // to others, receipt included
+  uint64_t messages_received = 0, messages_refused = 0;
+  uint64_t coordinates_rejected = 0;  // of others, and round trips that cannot be
+  uint64_t callback_exceptions = 0;   // thrown by the application's callbacks
   ProtocolCounters protocol;
 };
 
@@ -169,6 +182,12 @@ struct WatchOptions {
   size_t queue_max = 1'024;
 };
 
+// How long a member took to answer; nothing where it has not in time.
+struct PingResult {
+  std::optional<Duration> udp;
+  std::optional<Duration> tcp;  // over an open stream, after TLS
+};
+
 class Node {
  public:
   // Binds, builds TLS, and begins. ADDRESS_IN_USE, ADDRESS_INVALID, ADDRESS_UNROUTABLE,
@@ -209,6 +228,26 @@ class Node {
   absl::Status ReloadTls(const TlsMaterial& tls);
   // Keys of the ring: installs what is new, seals with `sealing`, removes what is not listed.
   absl::Status SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing);
+  // Says something to one member, over TLS, and waits until its application has taken it. Payload
+  // up to 1 MiB; those to one member arrive in order. At most once: nothing is sent again by
+  // itself. Begun only: OK, and nothing is learned of the outcome. Takes 30 s at most, whatever
+  // `timeout`.
+  //   surely not delivered: MEMBER_UNKNOWN, MEMBER_IS_SELF, MESSAGE_TOO_LARGE, MEMBER_UNREACHABLE,
+  //     MEMBER_BUSY, MESSAGE_REFUSED (it has no on_message), MESSAGES_EXHAUSTED (too many wait
+  //     here)
+  //   perhaps: MESSAGE_TIMEOUT, MESSAGE_UNCONFIRMED (the connection broke), MESSAGE_FAILED (its
+  //     callback threw)
+  absl::Status Send(std::string_view member, std::string_view payload,
+                    std::chrono::milliseconds timeout);
+  // Asks a member by datagram and over a stream, whatever is concluded of it; returns when both
+  // have been answered or `timeout` has passed. Begun only: FAILED_PRECONDITION MUST_NOT_BLOCK.
+  // NOT_FOUND MEMBER_UNKNOWN; FAILED_PRECONDITION MEMBER_IS_SELF; RESOURCE_EXHAUSTED
+  // PINGS_EXHAUSTED.
+  absl::StatusOr<PingResult> Ping(std::string_view member, std::chrono::milliseconds timeout);
+  // The round trip between two members, estimated from network coordinates; between this node and
+  // one whose coordinate is not known yet, the last that was measured. NOT_FOUND MEMBER_UNKNOWN;
+  // UNAVAILABLE RTT_UNKNOWN.
+  absl::StatusOr<Duration> Rtt(std::string_view a, std::string_view b) const;
   // Waits until the strand has run everything posted before; false after `timeout`. A watchdog's
   // and a test's question: is the loop alive?
   bool IsResponsive(std::chrono::milliseconds timeout);

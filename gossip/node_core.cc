@@ -52,6 +52,7 @@ NodeCore::NodeCore(NodeOptions options, asio::io_context& io,
       timer_(executor_),
       housekeeping_(executor_),
       watchers_(runner_),
+      inbox_(runner_, options_.on_message),
       epoch_(static_cast<uint64_t>(ClockNs(CLOCK_REALTIME))) {}
 
 NodeCore::~NodeCore() = default;
@@ -86,6 +87,7 @@ absl::Status NodeCore::Prepare() {
   if (options_.seed == 0) {
     SOTTO_ASSIGN_OR_RETURN(options_.seed, RandomSeed64());
   }
+  coordinates_ = std::make_unique<CoordinateTable>(options_.seed);
   protocol_ =
       std::make_unique<Protocol>(options_.protocol, std::move(self),
                                  static_cast<uint32_t>(contacts_.size()), options_.seed, Now());
@@ -174,6 +176,11 @@ void NodeCore::Stop() {
   }
   joins_.clear();
   for (auto& done : std::exchange(leaves_, {})) done(gone);
+  for (auto& [member, box] : outboxes_) FailOutbox(&box, gone);
+  for (auto& [number, wait] : std::exchange(pings_, {})) {
+    wait->timer.cancel();
+    if (wait->done) std::exchange(wait->done, nullptr)(gone);
+  }
   if (disk_) disk_->join();
 }
 
@@ -264,6 +271,10 @@ void NodeCore::CheckKeys() {
   });
   std::erase_if(distrusted_, [&](const auto& entry) { return entry.second < now; });
   std::erase_if(streams_, [](const auto& weak) { return weak.expired(); });
+  if (housekeeping_turns_ % kTurnsPerWallClock == 0) {
+    coordinates_->Retain(
+        [this](std::string_view name) { return protocol_->Find(name).has_value(); });
+  }
 }
 
 void NodeCore::Reboot(std::string_view why) {

@@ -33,6 +33,8 @@
 #include "crypto/certificate.h"
 #include "crypto/frame_codec.h"
 #include "crypto/tls_context.h"
+#include "gossip/coordinate.h"
+#include "gossip/message_inbox.h"
 #include "gossip/node.h"
 #include "gossip/node_callbacks.h"
 #include "gossip/node_turn.h"
@@ -75,6 +77,11 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   absl::Status SetTags(std::vector<Tag> tags);
   absl::Status ReloadTls(const TlsMaterial& tls);
   absl::Status SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing);
+  void Send(std::string_view member, std::string payload, std::chrono::milliseconds timeout,
+            std::function<void(absl::Status)> done);
+  void Ping(std::string_view member, std::chrono::milliseconds timeout,
+            std::function<void(absl::StatusOr<PingResult>)> done);
+  absl::StatusOr<Duration> Rtt(std::string_view a, std::string_view b) const;
 
   // ---- SyncHost ---------------------------------------------------------------------------------
   Instant Now() const override;
@@ -86,6 +93,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   TlsContextRef tls() const override { return tls_; }
   uint32_t NextStreamSequence() override { return stream_sequences_.Next(); }
   NodeStats& stats() override { return stats_; }
+  MessageInbox& inbox() override { return inbox_; }
   void Track(std::weak_ptr<StreamChannel> channel) override;
   void Pump() override;
   void Release(const std::vector<StatementRef>& statements) override;
@@ -118,6 +126,29 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
     int answered = 0;
     std::function<void(absl::StatusOr<int>)> done;
     std::shared_ptr<boost::asio::steady_timer> timer;
+  };
+
+  // A message on its way out. `done` is taken when it is over.
+  struct Outgoing {
+    std::string payload;
+    std::chrono::steady_clock::time_point deadline;
+    boost::asio::steady_timer timer;
+    std::function<void(absl::Status)> done;
+  };
+  // What waits for one member; one coroutine at a time empties it.
+  struct Outbox {
+    std::deque<std::shared_ptr<Outgoing>> waiting;
+    std::shared_ptr<Outgoing> sending;
+    std::weak_ptr<StreamChannel> channel;  // of the one that is being sent
+    bool running = false;
+  };
+  // A Ping() that waits for two answers.
+  struct PingWait {
+    PingResult result;
+    bool tcp_over = false;
+    uint64_t nonce = 0;
+    boost::asio::steady_timer timer;
+    std::function<void(absl::StatusOr<PingResult>)> done;
   };
 
   NodeCore(NodeOptions options, boost::asio::io_context& io,
@@ -154,6 +185,19 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   boost::asio::awaitable<absl::StatusOr<StreamTarget>> ResolveContact(uint32_t index);
   boost::asio::awaitable<void> DriveSync(StartSync action);
   boost::asio::awaitable<void> Accept(size_t acceptor);
+
+  // The Alive to reach a member by; null if it has said none.
+  StatementRef AliveOf(const MemberInfo& member) const;
+  void StartOutboxes();
+  boost::asio::awaitable<void> DriveOutbox(std::string member);
+  boost::asio::awaitable<absl::Status> SendNext(std::string member, Outbox* box,
+                                                std::shared_ptr<Conversation>* talk);
+  void FailOutbox(Outbox* box, const absl::Status& status);
+  void FinishSend(const std::shared_ptr<Outgoing>& message, absl::Status status);
+  void OnSendTimeout(const std::string& member, const std::shared_ptr<Outgoing>& message);
+  void FinishPing(const std::shared_ptr<PingWait>& wait, bool late);
+  // Our own coordinate for this packet, if its turn has come and it fits; or empty.
+  std::string TakeCoordinate(const Packet& packet, size_t bytes);
 
   void ArmTimer();
   void Housekeep();
@@ -214,6 +258,15 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   std::list<std::shared_ptr<JoinWait>> joins_;
   std::vector<std::function<void(absl::Status)>> leaves_;
   WatchHub watchers_;
+  MessageInbox inbox_;
+  std::map<std::string, Outbox, std::less<>> outboxes_;
+  size_t outboxes_running_ = 0;
+  size_t outgoing_ = 0, outgoing_bytes_ = 0;
+  std::map<uint64_t, std::shared_ptr<PingWait>> pings_;  // by a number of our own
+  uint64_t next_ping_ = 1;
+  std::unique_ptr<CoordinateTable> coordinates_;
+  Instant coordinate_told_;
+  bool coordinate_ever_told_ = false;
   std::vector<WatchItem> items_;  // of this Pump()
   uint64_t epoch_ = 0;
   uint64_t last_item_ = 0;

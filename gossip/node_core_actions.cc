@@ -206,18 +206,16 @@ void NodeCore::Perform(const SendStreamPing& action) {
   const uint64_t nonce = action.nonce;
   asio::co_spawn(executor_,
                  RunStreamPing(shared_from_this(), executor_, TargetOf(*action.to), nonce),
-                 [weak = weak_from_this(), nonce](const std::exception_ptr& error, bool answered) {
+                 [weak = weak_from_this(), nonce](const std::exception_ptr& error,
+                                                  std::optional<Duration> rtt) {
                    const auto self = weak.lock();
-                   if (error || !answered || !self || self->stopped_) return;
+                   if (error || !rtt || !self || self->stopped_) return;
                    self->protocol_->HandleStreamAck(self->Now(), nonce);
                    self->Pump();
                  });
 }
 
 void NodeCore::Perform(const EmitEvent& action) { Tell(action.event); }
-
-void NodeCore::Perform(const MeasuredRtt&) {}
-void NodeCore::Perform(const PingAnswered&) {}
 
 void NodeCore::Perform(const LeaveFinished&) {
   PublishView();  // whoever waited sees it at once

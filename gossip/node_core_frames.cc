@@ -106,6 +106,10 @@ void NodeCore::HandlePacketFrame(const Endpoint& from, const StatementRef& sende
       CountDrop(DropReason::kUnknownCertificate, from, KeyId{});
     }
   }
+  // Before the ack in the same packet, whose round trip moves us by it.
+  if (!wire.coordinate.empty()) {
+    stats_.coordinates_rejected += !coordinates_->Learn(Now(), sender->subject, wire.coordinate);
+  }
   Packet packet;
   packet.messages = std::move(wire.messages);
   std::vector<Hash256> missing;
@@ -257,7 +261,10 @@ void NodeCore::Perform(const SendPacket& action) {
               true);
   }
   if (action.packet.messages.empty() && action.packet.statements.empty()) return;
-  if (!SendPlain(action.to, EncodePacket(action.packet), false)) {
+  std::string plaintext = EncodePacket(action.packet);
+  const std::string coordinate = TakeCoordinate(action.packet, plaintext.size());
+  if (!coordinate.empty()) plaintext = EncodePacket(action.packet, {}, {}, coordinate);
+  if (!SendPlain(action.to, plaintext, false)) {
     protocol_->HandleSendFailed(Now(), action.to->subject);
   }
 }

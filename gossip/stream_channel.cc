@@ -66,7 +66,8 @@ StreamChannel::StreamChannel(tcp::socket socket, TlsContextRef tls, bool is_serv
       context_(Retain(tls_->native())),
       stream_(std::move(socket), context_),
       timer_(stream_.get_executor()),
-      whole_end_(std::chrono::steady_clock::now() + kWholeTimeout) {
+      whole_end_(std::chrono::steady_clock::now() + kWholeTimeout),
+      message_bytes_max_(kStreamMessageBytesMax) {
   error_code ignored;
   remote_ = stream_.lowest_layer().remote_endpoint(ignored);
   stream_.lowest_layer().set_option(tcp::no_delay(true), ignored);
@@ -92,6 +93,11 @@ void StreamChannel::Arm(std::chrono::steady_clock::duration step) {
     error_code ignored;
     self->stream_.lowest_layer().close(ignored);
   });
+}
+
+void StreamChannel::AllowSteps(std::chrono::steady_clock::duration step) {
+  step_ = step;
+  Arm(step);
 }
 
 absl::Status StreamChannel::Explain(std::string_view what, const error_code& ec) {
@@ -136,7 +142,7 @@ awaitable<absl::Status> StreamChannel::ReadExactly(uint8_t* data, size_t size) {
 awaitable<absl::Status> StreamChannel::WritePreamble(std::string bytes) {
   const auto self = shared_from_this();
   SOTTO_CHECK(bytes.size() <= kPreambleBytesMax);
-  Arm(kStepTimeout);
+  Arm(step_);
   std::string out;
   PutU32(static_cast<uint32_t>(bytes.size()), out);
   out += bytes;
@@ -148,7 +154,7 @@ awaitable<absl::Status> StreamChannel::WritePreamble(std::string bytes) {
 
 awaitable<absl::StatusOr<std::string>> StreamChannel::ReadPreamble() {
   const auto self = shared_from_this();
-  Arm(kStepTimeout);
+  Arm(step_);
   std::array<uint8_t, 4> header;
   absl::Status status = co_await ReadExactly(header.data(), header.size());
   if (!status.ok()) co_return status;
@@ -187,7 +193,7 @@ awaitable<absl::Status> StreamChannel::Write(std::string message) {
     const size_t frame_size = out.size() - 2;
     out[0] = static_cast<char>(frame_size >> 8);
     out[1] = static_cast<char>(frame_size);
-    Arm(kStepTimeout);
+    Arm(step_);
     error_code ec;
     co_await asio::async_write(stream_, asio::buffer(out), redirect_error(use_awaitable, ec));
     if (ec) co_return Explain("writing", ec);
@@ -197,7 +203,7 @@ awaitable<absl::Status> StreamChannel::Write(std::string message) {
 }
 
 awaitable<absl::Status> StreamChannel::ReadFrame() {
-  Arm(kStepTimeout);
+  Arm(step_);
   std::array<uint8_t, 2> header;
   absl::Status status = co_await ReadExactly(header.data(), header.size());
   if (!status.ok()) co_return status;
@@ -226,10 +232,10 @@ awaitable<absl::StatusOr<std::string>> StreamChannel::Read() {
     if (available >= 4) {
       const uint32_t size =
           GetU32(reinterpret_cast<const uint8_t*>(received_.data()) + received_taken_);
-      if (size > kStreamMessageBytesMax) {
-        co_return CodedError(absl::StatusCode::kInvalidArgument, "STREAM_MALFORMED",
-                             absl::StrCat("a message of ", size, " bytes, over the limit of ",
-                                          kStreamMessageBytesMax));
+      if (size > message_bytes_max_) {
+        co_return CodedError(
+            absl::StatusCode::kInvalidArgument, "STREAM_MALFORMED",
+            absl::StrCat("a message of ", size, " bytes, over the limit of ", message_bytes_max_));
       }
       if (available - 4 >= size) {
         std::string message = received_.substr(received_taken_ + 4, size);

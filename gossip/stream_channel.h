@@ -52,6 +52,13 @@ class StreamChannel : public std::enable_shared_from_this<StreamChannel> {
   boost::asio::awaitable<absl::Status> Write(std::string message);
   boost::asio::awaitable<absl::StatusOr<std::string>> Read();
 
+  // The longest message that Read() takes; at first kStreamMessageBytesMax.
+  void LimitMessages(size_t bytes) { message_bytes_max_ = bytes; }
+  size_t message_limit() const { return message_bytes_max_; }
+  // Lets each following step take so long, within the whole's timeout; the one under way too.
+  void AllowSteps(std::chrono::steady_clock::duration step);
+  std::chrono::steady_clock::time_point whole_end() const { return whole_end_; }
+
   // Says goodbye by TLS within a second, then closes.
   boost::asio::awaitable<void> Shutdown();
   // Ends everything at once; pending operations fail.
@@ -89,6 +96,8 @@ class StreamChannel : public std::enable_shared_from_this<StreamChannel> {
   std::string received_;  // opened plaintext not yet taken
   size_t received_taken_ = 0;
   std::string frame_;  // reused
+  size_t message_bytes_max_;
+  std::chrono::steady_clock::duration step_ = kStepTimeout;
   bool timed_out_ = false;
   DropReason last_drop_ = DropReason::kNone;
   uint64_t payload_sent_ = 0;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "crypto/secure_random.h"
 #include "gossip/base/coded_error.h"
+#include "gossip/message_session.h"
 #include "gossip/wire.h"
 
 namespace sotto {
@@ -58,13 +59,15 @@ awaitable<absl::Status> ExchangeTables(std::shared_ptr<Conversation> talk, SyncR
   co_return co_await talk->Send(std::move(done));
 }
 
-awaitable<bool> AnswersPing(std::shared_ptr<Conversation> talk, uint64_t nonce) {
+awaitable<std::optional<Duration>> TimePing(std::shared_ptr<Conversation> talk, uint64_t nonce) {
+  const Instant sent_at = talk->host().Now();
   StreamMessage ping = StreamPing{nonce};
   const absl::Status status = co_await talk->Send(std::move(ping));
-  if (!status.ok()) co_return false;
+  if (!status.ok()) co_return std::nullopt;
   const absl::StatusOr<StreamMessage> answer = co_await talk->Next();
   const StreamAck* ack = answer.ok() ? std::get_if<StreamAck>(&*answer) : nullptr;
-  co_return ack != nullptr && ack->nonce == nonce;
+  if (ack == nullptr || ack->nonce != nonce) co_return std::nullopt;
+  co_return talk->host().Now() - sent_at;
 }
 
 awaitable<SyncResult> SyncAsClient(std::shared_ptr<Conversation> talk, SyncReason reason) {
@@ -79,7 +82,8 @@ awaitable<SyncResult> SyncAsClient(std::shared_ptr<Conversation> talk, SyncReaso
   // Who runs under our own name is told to the core, once it has shown that it holds the key as
   // well: a stolen certificate must not silence a node. Nothing more is said to it.
   if (reason == SyncReason::kTwin || talk->peer().name == host.identity()->name()) {
-    result.answered = co_await AnswersPing(talk, RandomSeed64().value_or(1));
+    const std::optional<Duration> rtt = co_await TimePing(talk, RandomSeed64().value_or(1));
+    result.answered = rtt.has_value();
     if (result.answered) result.outcome = SyncOutcome::kEqual;
     co_return result;
   }
@@ -159,15 +163,16 @@ awaitable<SyncResult> RunSync(std::shared_ptr<SyncHost> host, asio::any_io_execu
   co_return result;
 }
 
-awaitable<bool> RunStreamPing(std::shared_ptr<SyncHost> host, asio::any_io_executor executor,
-                              StreamTarget target, uint64_t nonce) {
+awaitable<std::optional<Duration>> RunStreamPing(std::shared_ptr<SyncHost> host,
+                                                 asio::any_io_executor executor,
+                                                 StreamTarget target, uint64_t nonce) {
   absl::Status status;
   std::shared_ptr<Conversation> talk = co_await Dial(host, executor, target, &status);
-  if (!talk) co_return false;
-  bool answered = false;
-  if (!talk->is_self()) answered = co_await AnswersPing(talk, nonce);
+  if (!talk) co_return std::nullopt;
+  std::optional<Duration> rtt;
+  if (!talk->is_self()) rtt = co_await TimePing(talk, nonce);
   co_await Finish(talk);
-  co_return answered;
+  co_return rtt;
 }
 
 awaitable<void> RunCertificateFetch(std::shared_ptr<SyncHost> host, asio::any_io_executor executor,
@@ -197,6 +202,7 @@ awaitable<absl::Status> Answer(std::shared_ptr<Conversation> talk, StreamMessage
       StreamMessage busy = StreamBusy{kBusyRetryMs};
       co_return co_await talk->Send(std::move(busy));
     }
+    talk->channel().LimitMessages(kStreamMessageBytesMax);
     if (request->set_hash == protocol.set_hash()) {
       StreamMessage equal = SyncEqual{};
       co_return co_await talk->Send(std::move(equal));
@@ -228,6 +234,9 @@ awaitable<absl::Status> Answer(std::shared_ptr<Conversation> talk, StreamMessage
   if (const auto* ping = std::get_if<StreamPing>(&message)) {
     StreamMessage ack = StreamAck{ping->nonce, protocol.set_hash().low};
     co_return co_await talk->Send(std::move(ack));
+  }
+  if (auto* told = std::get_if<AppMessage>(&message)) {
+    co_return co_await ReceiveMessage(talk, std::move(*told));
   }
   if (const auto* want = std::get_if<WantStatement>(&message)) {
     StreamStatements statements;
@@ -267,6 +276,7 @@ awaitable<void> ServeStream(std::shared_ptr<SyncHost> host, tcp::socket socket,
     co_return;
   }
   *place = StreamAdmission::Place();  // from here on it counts by name
+  channel->LimitMessages(kStreamRequestBytesMax);
   StreamAdmission::Place by_name = admission->AdmitName(talk->peer().name);
   StreamAdmission::Place sync_place;
   if (!by_name) {

@@ -20,6 +20,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,10 +42,10 @@ struct SyncResult {
 boost::asio::awaitable<SyncResult> RunSync(std::shared_ptr<SyncHost> host,
                                            boost::asio::any_io_executor executor,
                                            StreamTarget target, SyncReason reason);
-// Dials and pings; true if the ack came.
-boost::asio::awaitable<bool> RunStreamPing(std::shared_ptr<SyncHost> host,
-                                           boost::asio::any_io_executor executor,
-                                           StreamTarget target, uint64_t nonce);
+// Dials and pings; how long the ack took, once the stream stood.
+boost::asio::awaitable<std::optional<Duration>> RunStreamPing(std::shared_ptr<SyncHost> host,
+                                                              boost::asio::any_io_executor executor,
+                                                              StreamTarget target, uint64_t nonce);
 // Dials and fetches certificates, into the host's cache.
 boost::asio::awaitable<void> RunCertificateFetch(std::shared_ptr<SyncHost> host,
                                                  boost::asio::any_io_executor executor,

@@ -17,7 +17,7 @@ namespace {
 using google::protobuf::io::CodedInputStream;
 
 constexpr uint32_t kPreambleMagic = 0x534f5431;  // "SOT1"
-constexpr uint32_t kStreamKindLast = wire::StreamMessage::kStatementsFieldNumber;
+constexpr uint32_t kStreamKindLast = wire::StreamMessage::kAppReceiptFieldNumber;
 constexpr int kRecursionMax = 4;
 // The envelope of a statement: a signature and some body.
 constexpr size_t kStatementBytesMin = 65;
@@ -143,6 +143,7 @@ bool IsWithinLimits(const wire::Packet& packet) {
          packet.statements_size() <= static_cast<int>(kPacketStatementsMax) &&
          packet.want_certificates_size() <= static_cast<int>(kPacketWantsMax) &&
          packet.certificates_size() <= static_cast<int>(kPacketCertificatesMax) &&
+         packet.coordinate().size() <= kCoordinateFieldBytesMax &&
          std::all_of(packet.statements().begin(), packet.statements().end(),
                      [](const std::string& s) { return IsStatementSize(s.size()); }) &&
          std::all_of(packet.certificates().begin(), packet.certificates().end(),
@@ -152,7 +153,7 @@ bool IsWithinLimits(const wire::Packet& packet) {
 }  // namespace
 
 std::string EncodePacket(const Packet& packet, std::span<const Hash256> want_certificates,
-                         std::span<const std::string> certificates) {
+                         std::span<const std::string> certificates, std::string_view coordinate) {
   wire::Packet out;
   for (const Message& message : packet.messages) {
     std::visit(MessageEncoder{out.add_messages()}, message);
@@ -160,6 +161,7 @@ std::string EncodePacket(const Packet& packet, std::span<const Hash256> want_cer
   for (const StatementRef& statement : packet.statements) out.add_statements(statement->bytes);
   for (const Hash256& hash : want_certificates) Put(hash.bytes, out.add_want_certificates());
   for (const std::string& der : certificates) out.add_certificates(der);
+  out.set_coordinate(coordinate.data(), coordinate.size());
   SOTTO_CHECK(IsWithinLimits(out));
   return out.SerializeAsString();
 }
@@ -185,6 +187,7 @@ DropReason DecodePacket(std::span<const uint8_t> bytes, WirePacket* packet) {
   for (std::string& der : *in.mutable_certificates()) {
     packet->certificates.push_back(std::move(der));
   }
+  packet->coordinate = std::move(*in.mutable_coordinate());
   return DropReason::kNone;
 }
 
@@ -335,6 +338,19 @@ struct StreamChecker {
   absl::Status operator()(const WantStatement& m) const {
     return IsValidMemberName(m.name) ? absl::OkStatus() : Malformed("a name that cannot be");
   }
+  absl::Status operator()(const AppMessage& m) const {
+    if (m.size > kMessageBytesMax || m.payload.size() > kMessageBytesMax) {
+      return TooLong("a message of an application that is too long");
+    }
+    const bool announced = m.payload.empty() && m.size > kMessageDirectBytesMax;
+    return announced || m.payload.size() == m.size ? absl::OkStatus()
+                                                   : Malformed("a message of another size");
+  }
+  absl::Status operator()(const AppReceipt& m) const {
+    return m.verdict >= AppReceipt::Verdict::kGoOn && m.verdict <= AppReceipt::Verdict::kFailed
+               ? absl::OkStatus()
+               : Malformed("a receipt that is none");
+  }
   template <typename T>
   absl::Status operator()(const T&) const {
     return absl::OkStatus();
@@ -376,6 +392,13 @@ struct StreamEncoder {
   void operator()(const WantStatement& m) const { out->mutable_want_statement()->set_name(m.name); }
   void operator()(const StreamStatements& m) const {
     Fill(m.statements, out->mutable_statements());
+  }
+  void operator()(const AppMessage& m) const {
+    out->mutable_app_message()->set_size(m.size);
+    out->mutable_app_message()->set_payload(m.payload);
+  }
+  void operator()(const AppReceipt& m) const {
+    out->mutable_app_receipt()->set_verdict(static_cast<uint32_t>(m.verdict));
   }
 
   static void Fill(const std::vector<std::string>& from, wire::ByteList* to) {
@@ -430,6 +453,12 @@ absl::StatusOr<StreamMessage> TakeMessage(wire::StreamMessage& in) {
       return WantStatement{in.want_statement().name()};
     case wire::StreamMessage::kStatements:
       return StreamStatements{Take(in.mutable_statements()->mutable_items())};
+    case wire::StreamMessage::kAppMessage:
+      return AppMessage{in.app_message().size(),
+                        std::move(*in.mutable_app_message()->mutable_payload())};
+    case wire::StreamMessage::kAppReceipt:
+      if (in.app_receipt().verdict() > 255) return Malformed("a receipt that is none");
+      return AppReceipt{static_cast<AppReceipt::Verdict>(in.app_receipt().verdict())};
     case wire::StreamMessage::KIND_NOT_SET:
       break;
   }

@@ -49,6 +49,13 @@ inline constexpr size_t kSyncStatementsMax = 65'536;  // for each message, and f
 inline constexpr size_t kSyncDeadNamesMax = 65'536;
 inline constexpr size_t kStreamCertificatesMax = 1'024;  // asked for, or sent, in one message
 
+// What one application tells another. A larger one than kMessageDirectBytesMax is announced first.
+inline constexpr size_t kMessageBytesMax = 1024 * 1024;
+inline constexpr size_t kMessageDirectBytesMax = 16 * 1024;
+// What a stream's server reads before it has granted more: all requests fit.
+inline constexpr size_t kStreamRequestBytesMax = 64 * 1024;
+inline constexpr size_t kCoordinateFieldBytesMax = 24;
+
 // ---- datagrams ----------------------------------------------------------------------------------
 
 // What a datagram held: statements are still bytes, for StatementCache to resolve.
@@ -57,11 +64,14 @@ struct WirePacket {
   std::vector<std::string> statements;
   std::vector<Hash256> want_certificates;
   std::vector<std::string> certificates;  // DER
+  std::string coordinate;                 // of the sender, as coordinate.h writes it; or empty
 };
 
 // CHECKs the limits above: who fills a packet keeps a byte budget far below them.
 std::string EncodePacket(const Packet& packet, std::span<const Hash256> want_certificates = {},
-                         std::span<const std::string> certificates = {});
+                         std::span<const std::string> certificates = {},
+                         std::string_view coordinate = {});
+inline constexpr size_t kCoordinateWireSizeMax = kCoordinateFieldBytesMax + 2;
 // What a certificate or the wish for one adds to a packet at most.
 size_t CertificateWireSizeMax(size_t der_bytes);
 inline constexpr size_t kWantCertificateWireSize = 34;
@@ -163,9 +173,29 @@ struct StreamStatements {
   friend bool operator==(const StreamStatements&, const StreamStatements&) = default;
 };
 
-using StreamMessage = std::variant<SyncRequest, SyncEqual, SyncRows, SyncTombstones, SyncDone,
-                                   WantCertificates, CertificateBundle, StreamPing, StreamAck,
-                                   StreamBusy, WantStatement, StreamStatements>;
+// What one application tells another: at once if it is small; else first without the payload, which
+// follows the receipt kGoOn.
+struct AppMessage {
+  uint32_t size = 0;
+  std::string payload;
+  friend bool operator==(const AppMessage&, const AppMessage&) = default;
+};
+struct AppReceipt {
+  enum class Verdict : uint8_t {
+    kGoOn = 1,       // there is room for what was announced
+    kDelivered = 2,  // the application has taken it
+    kRefused = 3,    // this node takes no messages
+    kBusy = 4,       // too many wait here
+    kFailed = 5,     // the application was called and threw
+  };
+  Verdict verdict = Verdict::kRefused;
+  friend bool operator==(const AppReceipt&, const AppReceipt&) = default;
+};
+
+using StreamMessage =
+    std::variant<SyncRequest, SyncEqual, SyncRows, SyncTombstones, SyncDone, WantCertificates,
+                 CertificateBundle, StreamPing, StreamAck, StreamBusy, WantStatement,
+                 StreamStatements, AppMessage, AppReceipt>;
 
 // RESOURCE_EXHAUSTED MESSAGE_TOO_LONG: beyond a limit above.
 absl::StatusOr<std::string> EncodeStreamMessage(const StreamMessage& message);

@@ -12,6 +12,7 @@ std::span<const CodeInfo> KeysPages();
 std::span<const CodeInfo> TrustPages();
 std::span<const CodeInfo> DaemonPages();
 std::span<const CodeInfo> HandlerPages();
+std::span<const CodeInfo> MessagePages();
 std::span<const CodeInfo> WordsPages();
 
 }  // namespace sotto::internal

@@ -92,7 +92,8 @@ class NodeTest : public ::testing::Test {
   }
 
   static MemberState StateOf(const Node& node, const std::string& name) {
-    for (const MemberInfo& member : node.View()->members) {
+    const auto view = node.View();  // held: a range's temporaries end before its loop
+    for (const MemberInfo& member : view->members) {
       if (member.name == name) return member.state;
     }
     ADD_FAILURE() << name << " is not in the table";

@@ -93,7 +93,8 @@ TEST_F(NodeTest, TagsReachEverybody) {
   ASSERT_TRUE(Eventually([&] { return Alive(*a) == 2 && Alive(*b) == 2; }));
   ASSERT_TRUE(b->SetTags({{"zone", "fra1"}, {"role", "gateway"}}).ok());
   EXPECT_TRUE(Eventually([&] {
-    for (const MemberInfo& member : a->View()->members) {
+    const auto view = a->View();
+    for (const MemberInfo& member : view->members) {
       if (member.name == "b") {
         return member.claims.tags == std::vector<Tag>{{"role", "gateway"}, {"zone", "fra1"}};
       }

@@ -254,6 +254,23 @@ TEST(PreambleTest, ClaimsAreHeldAgainstTheCertificate) {
   SOTTO_EXPECT_OK(CheckPreamble(newer, "edge-prod", "gw-1"));
 }
 
+TEST(PacketTest, ACoordinateGoesThereAndBackAndHasALimit) {
+  const std::string coordinate(kCoordinateFieldBytesMax, '\x80');
+  const std::string bytes = EncodePacket({{Ack{1, 2}}, {}}, {}, {}, coordinate);
+  EXPECT_EQ(EncodePacket({{Ack{1, 2}}, {}}).size() + kCoordinateWireSizeMax, bytes.size());
+  WirePacket packet;
+  const auto span = [](const std::string& text) {
+    return std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  };
+  ASSERT_EQ(DropReason::kNone, DecodePacket(span(bytes), &packet));
+  EXPECT_EQ(coordinate, packet.coordinate);
+  ASSERT_EQ(DropReason::kNone, DecodePacket(span(EncodePacket({{Ack{1, 2}}, {}})), &packet));
+  EXPECT_EQ("", packet.coordinate);
+  wire::Packet raw;
+  raw.set_coordinate(coordinate + "x");
+  EXPECT_EQ(DropReason::kSemantic, DecodePacket(span(raw.SerializeAsString()), &packet));
+}
+
 // ---- streams ------------------------------------------------------------------------------------
 
 TEST(StreamMessageTest, EachKindGoesThereAndBack) {
@@ -272,7 +289,13 @@ TEST(StreamMessageTest, EachKindGoesThereAndBack) {
       StreamBusy{2'000},
       WantStatement{"gw-1"},
       StreamStatements{{}},
-      StreamStatements{{std::string(2'000, 's')}}};
+      StreamStatements{{std::string(2'000, 's')}},
+      AppMessage{0, ""},
+      AppMessage{3, std::string("a\0b", 3)},
+      AppMessage{kMessageBytesMax, ""},
+      AppMessage{kMessageBytesMax, std::string(kMessageBytesMax, 'm')},
+      AppReceipt{AppReceipt::Verdict::kGoOn},
+      AppReceipt{AppReceipt::Verdict::kFailed}};
   for (const StreamMessage& message : all) {
     const auto bytes = EncodeStreamMessage(message);
     SOTTO_ASSERT_OK(bytes);
@@ -325,6 +348,34 @@ TEST(StreamMessageTest, LimitsHoldBothWays) {
   EXPECT_THAT(DecodeStreamMessage(raw.SerializeAsString()), HasCode("STREAM_MALFORMED"));
   raw.mutable_want_statement()->set_name("\n");
   EXPECT_THAT(DecodeStreamMessage(raw.SerializeAsString()), HasCode("STREAM_MALFORMED"));
+}
+
+TEST(StreamMessageTest, MessagesOfApplicationsHaveTheSizeTheyClaim) {
+  const std::string most(kMessageBytesMax, 'm');
+  EXPECT_THAT(EncodeStreamMessage(AppMessage{kMessageBytesMax + 1, most + "m"}),
+              HasCode("MESSAGE_TOO_LONG"));
+  EXPECT_THAT(EncodeStreamMessage(AppMessage{kMessageBytesMax + 1, ""}),
+              HasCode("MESSAGE_TOO_LONG"));
+  wire::StreamMessage raw;
+  for (const uint32_t size : {0u, 1u, 3u, ~0u}) {
+    raw.mutable_app_message()->set_size(size);
+    raw.mutable_app_message()->set_payload("ab");
+    EXPECT_FALSE(DecodeStreamMessage(raw.SerializeAsString()).ok()) << size;
+  }
+  // What fits one message is not announced.
+  raw.mutable_app_message()->set_size(kMessageDirectBytesMax);
+  raw.mutable_app_message()->clear_payload();
+  EXPECT_THAT(DecodeStreamMessage(raw.SerializeAsString()), HasCode("STREAM_MALFORMED"));
+  for (const uint32_t verdict : {0u, 6u, 255u, 257u}) {
+    raw.mutable_app_receipt()->set_verdict(verdict);
+    EXPECT_THAT(DecodeStreamMessage(raw.SerializeAsString()), HasCode("STREAM_MALFORMED"))
+        << verdict;
+  }
+  // Every request of a client fits what a server reads at first.
+  const auto wants =
+      EncodeStreamMessage(WantCertificates{std::vector<Hash256>(kStreamCertificatesMax)});
+  EXPECT_LE(wants->size(), kStreamRequestBytesMax);
+  EXPECT_LE(kMessageDirectBytesMax + 64, kStreamRequestBytesMax);
 }
 
 // Four million empty strings fit into 8 MiB of wire and would take 160 MB of memory.

@@ -14,7 +14,8 @@ CODE = (".h", ".cc", ".proto", ".bzl", ".bazel", ".py", ".sh")
 # Where real time may be read and where a thread may sleep: the shell, the commands, and what tests
 # real daemons. Everything else takes time as a value.
 CLOCKS = (
-    "gossip/node", "gossip/stream_channel", "gossip/sync_session", "gossip/udp_transport",
+    "gossip/message_", "gossip/node", "gossip/stream_channel", "gossip/sync_session",
+    "gossip/udp_transport",
     "store/", "cmd/", "crypto/", "tools/", "tests/",
 )
 CLOCKS_NOT = ("tests/sim/sim_cluster", "tests/sim/world", "tests/sim/network",
@@ -26,7 +27,7 @@ SLEEPS = ("tools/relay/", "tools/bench/", "cmd/", "store/", "tests/attack/",
 OPENSSL = ("cmd/sottod/process.cc", "gossip/stream_channel.cc", "tests/",
            "tools/bench/allocations.cc", "tools/bench/openssl_gcm.cc")
 # Headers that may show Asio, Beast or protobuf: the shell's own, which no public one includes.
-HEAVY_HEADERS = ("cmd/sottod/", "gossip/conversation.h", "gossip/node_",
+HEAVY_HEADERS = ("cmd/sottod/", "gossip/conversation.h", "gossip/message_", "gossip/node_",
                  "gossip/stream_channel.h", "gossip/sync_session.h", "gossip/udp_transport.h",
                  "tests/")
 SQL = ("store/", "tests/", "cmd/sotto/commands/store")
