@@ -4,7 +4,8 @@
 //   sotto::NodeOptions options = sotto::NodeOptions::Lan();  // or Local(), Wan()
 //   auto node = sotto::Node::Start(std::move(options));      // StatusOr: it says what to do
 //   auto watch = (*node)->Watch([](const sotto::WatchItem& item) { … });
-//   for (const auto& member : (*node)->View()->members) …
+//   const auto view = (*node)->View();  // held: a range's temporaries end before its loop
+//   for (const auto& member : view->members) …
 //   (*node)->Leave(std::chrono::seconds(5));  // tell the others; the destructor does not
 //
 // Threads: every method may be called from any thread, also from a callback, and before an

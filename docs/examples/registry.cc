@@ -36,7 +36,8 @@ class ServiceRegistry {
   // The addresses under which a service is offered now, by member.
   std::map<std::string, std::string> Providers(const std::string& service) const {
     std::map<std::string, std::string> found;
-    for (const sotto::MemberInfo& member : node_->View()->members) {
+    const auto view = node_->View();  // held: a range's temporaries end before its loop
+    for (const sotto::MemberInfo& member : view->members) {
       if (member.state != sotto::MemberState::kAlive) continue;
       for (const sotto::Tag& tag : member.claims.tags) {
         if (tag.key == kPrefix + service) found[member.name] = tag.value;

@@ -106,6 +106,14 @@ class Time(unittest.TestCase):
         self.assertTrue(messages("tests/gossip/probe_test.cc", line))
         self.assertEqual(messages("tests/e2e/join_test.cc", line), [])
 
+    def test_a_loop_does_not_run_over_a_view_that_nobody_holds(self):
+        bad = "  for (const MemberInfo& member : node->View()->members) {\n  }\n"
+        good = "  for (const MemberInfo& member : view->members) use(node->View()->leader);\n"
+        self.assertTrue(messages("cmd/a.cc", bad))
+        self.assertEqual(messages("cmd/a.cc", good), [])
+        three = "  for (int i = 0; i < 3; ++i) use(sotto::A(), node->View()->leader);\n"
+        self.assertEqual(messages("cmd/a.cc", three), [])
+
     def test_words_of_a_comment_are_free(self):
         text = "// steady_clock::now() is not read here\n"
         self.assertEqual(messages("gossip/probe.cc", text), [])
