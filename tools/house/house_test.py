@@ -110,6 +110,7 @@ class Time(unittest.TestCase):
         bad = "  for (const MemberInfo& member : node->View()->members) {\n  }\n"
         good = "  for (const MemberInfo& member : view->members) use(node->View()->leader);\n"
         self.assertTrue(messages("cmd/a.cc", bad))
+        self.assertTrue(messages("cmd/a.cc", bad.replace("node->", "(*node)->")))
         self.assertEqual(messages("cmd/a.cc", good), [])
         three = "  for (int i = 0; i < 3; ++i) use(sotto::A(), node->View()->leader);\n"
         self.assertEqual(messages("cmd/a.cc", three), [])

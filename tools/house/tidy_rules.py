@@ -186,7 +186,7 @@ def _sources(path, text):
     if path.endswith(".h"):
         yield from _match_lines(code, r"^\s*using namespace\b", "{} in a header")
     yield from _match_lines(code, r"\babsl::Mutex\b", "{}: use std::mutex")
-    yield from _match_lines(code, r"\bfor \([^;]*[^:]:[^:][^;]*\bView\(\)->",
+    yield from _match_lines(code, r"\bfor \([^;)]*[^:]:[^:](?:[^;)]|\(\*\w+\))*\bView\(\)->",
                             "{}: hold the view; a range's temporaries end before its loop")
     yield from _match_lines(code, r"\bDISABLED_\w+", "{}: a test runs or does not exist")
 
