@@ -266,7 +266,7 @@ def main(arguments):
     work = tempfile.mkdtemp(prefix="sotto-oot.", dir="/tmp")
     try:
         check(work)
-    except (Failure, subprocess.TimeoutExpired, OSError, LookupError, TypeError, ValueError) as error:
+    except (Failure, subprocess.TimeoutExpired, OSError, LookupError, ValueError) as error:
         print(f"out of tree: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     finally:
