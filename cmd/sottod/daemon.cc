@@ -286,7 +286,11 @@ void Daemon::Tick() {
 void Daemon::OnItem(const WatchItem& item) {
   peers_->Note(item.view);
   if (const auto* snapshot = std::get_if<WatchSnapshot>(&item.body); snapshot != nullptr) {
-    if (snapshot->missed == 0) return;
+    if (snapshot->missed == 0) {
+      // The node was running before anybody listened.
+      for (const Event& event : EventsBefore(*snapshot->view)) OnEvent(event, *snapshot->view);
+      return;
+    }
     log_->Write({LogLevel::kWarn, "events_missed", {{"count", absl::StrCat(snapshot->missed)}}});
   } else if (const auto* event = std::get_if<Event>(&item.body); event != nullptr) {
     OnEvent(*event, *item.view);

@@ -1,6 +1,8 @@
 #include "cmd/sottod/event_log.h"
 
+#include <algorithm>
 #include <string>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -49,6 +51,24 @@ Look LookOf(EventKind kind) {
 }
 
 }  // namespace
+
+std::vector<Event> EventsBefore(const NodeView& first) {
+  std::vector<Event> out;
+  for (const MemberInfo& member : first.members) {
+    const bool alive = member.state == MemberState::kAlive || member.state == MemberState::kSuspect;
+    if (!alive || (member.is_self && !first.standing.announced)) continue;
+    Event event;
+    event.kind = member.is_self ? EventKind::kAnnounced : EventKind::kJoined;
+    event.at = member.since;
+    event.member = member.name;
+    event.incarnation = member.incarnation;
+    out.push_back(event);
+  }
+  std::sort(out.begin(), out.end(), [](const Event& a, const Event& b) {
+    return std::tie(a.at, a.member) < std::tie(b.at, b.member);
+  });
+  return out;
+}
 
 RingEvent ToRingEvent(const Event& event, int64_t unix_ms) {
   RingEvent out;

@@ -3,12 +3,18 @@
 #define SOTTO_CMD_SOTTOD_EVENT_LOG_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "cmd/sottod/event_ring.h"
 #include "gossip/event.h"
 #include "gossip/log.h"
+#include "gossip/node.h"
 
 namespace sotto {
+
+// What had happened before the subscription began, as far as its first snapshot tells: this node's
+// announcement, and whoever is alive, in the order in which they were first heard of.
+std::vector<Event> EventsBefore(const NodeView& first);
 
 RingEvent ToRingEvent(const Event& event, int64_t unix_ms);
 

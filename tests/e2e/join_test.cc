@@ -1,6 +1,7 @@
 // Daemons that join, die, return, leave and start at the same instant.
 #include <signal.h>
 
+#include <algorithm>
 #include <set>
 
 #include "tests/support/daemon_cluster.h"
@@ -39,6 +40,23 @@ TEST_F(Join, FiveOnIpv4DieAndReturn) {
   StartNodes(5);
   KillAndRestart(3);
   KillAndRestart(0);  // the contact of the others
+}
+
+TEST_F(Join, EveryMemberIsToldOnceHoweverEarlyItCame) {
+  MakeLab();
+  StartNodes(4);
+  std::vector<std::string> joined, announced;
+  for (const int observer : All()) {
+    announced.push_back(absl::StrCat(lab_->name(observer), ":", lab_->name(observer)));
+    for (const int member : All()) {
+      if (member == observer) continue;
+      joined.push_back(absl::StrCat(lab_->name(observer), ":", lab_->name(member)));
+    }
+  }
+  auto said = Said("joined", {});
+  std::sort(said.begin(), said.end());
+  EXPECT_EQ(said, joined);
+  EXPECT_EQ(Said("announced", {}), announced);
 }
 
 TEST_F(Join, ThreeOnIpv6DieAndReturn) {
