@@ -48,6 +48,7 @@ constexpr std::string_view kWords[] = {
     "node_paused",
     "node_name_conflict",
     "node_key_trouble",
+    "node_sends_refused",
     "node_clock_suspect",
     "user_event",
     "query",

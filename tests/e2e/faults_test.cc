@@ -51,18 +51,33 @@ class Faults : public DaemonTest {
   // A case: `story` in a process of its own, beside the others.
   static void Play(const std::function<void()>& story) { RunSideBySide(Seconds(240), story); }
 
-  // The fault begins now.
-  void Begin() {
+  // Changes the network. What is said counts from before it, time from when it is done.
+  void Change(const std::function<void()>& change) {
     since_ = NextEvents();
+    change();
     began_ = Lab::Clock::now();
   }
-  // Waits until so much time has passed since Begin.
-  void Until(Millis since_begin) {
-    lab_->WaitUntil(since_begin, [&] { return Lab::Clock::now() - began_ >= since_begin; });
+  // Waits until so much time has passed since the change.
+  void Until(Millis since_change) {
+    lab_->WaitUntil(since_change, [&] { return Lab::Clock::now() - began_ >= since_change; });
   }
+  // Of what `node` has said since the change: deaths told before it found itself isolated. What it
+  // concludes afterwards is its own view, and nobody hears of it.
+  int DeathsBeforeIsolation(int node) const {
+    int deaths = 0;
+    const auto events = lab_->Get(
+        node, absl::StrCat("/v1/events?limit=1000000&since=", since_[static_cast<size_t>(node)]));
+    if (!events.ok()) return -1;
+    for (const auto& event : events->at("data").as_array()) {
+      if (event.at("event").as_string() == "isolated") break;
+      if (event.at("event").as_string() == "died") deaths++;
+    }
+    return deaths;
+  }
+
   struct Expected {
     std::string what;
-    Millis limit;  // since Begin
+    Millis limit;  // since the change
     std::function<bool()> condition;
     bool came = false;
   };
@@ -88,7 +103,7 @@ class Faults : public DaemonTest {
     }
   }
 
-  // Whom anybody has called dead since Begin: "n1:n6" is n1 of n6.
+  // Whom anybody has called dead since the change: "n1:n6" is n1 of n6.
   Names Died() const {
     Names out = Said("died", since_);
     std::sort(out.begin(), out.end());
@@ -117,17 +132,22 @@ class Faults : public DaemonTest {
                          [&](int node) { return states[lab_->name(node)] == "dead"; });
     });
   }
-  // Whether the status of `node` is red with this note, and its standing says the same.
-  bool SaysIsolated(int node) const {
+  // Whether `node` has this health, and a note with this code among its reasons.
+  bool HasNote(int node, std::string_view health, std::string_view code) const {
     const auto status = lab_->Get(node, "/v1/status");
     if (!status.ok()) return false;
     const auto& data = status->at("data").as_object();
     const auto& notes = data.at("notes").as_array();
-    return data.at("health").as_string() == "critical" &&
-           data.at("standing").at("isolated").as_bool() &&
-           std::any_of(notes.begin(), notes.end(), [](const boost::json::value& note) {
-             return note.at("code").as_string() == "ISOLATED";
+    return std::string_view(data.at("health").as_string()) == health &&
+           std::any_of(notes.begin(), notes.end(), [&](const boost::json::value& note) {
+             return std::string_view(note.at("code").as_string()) == code;
            });
+  }
+  // In its health and its standing.
+  bool SaysIsolated(int node) const {
+    const auto status = lab_->Get(node, "/v1/status");
+    return status.ok() && status->at("data").at("standing").at("isolated").as_bool() &&
+           HasNote(node, "critical", "ISOLATED");
   }
   bool HasSaid(int node, const std::string& word) const {
     const Names said = Said(word, since_);
@@ -141,6 +161,12 @@ class Faults : public DaemonTest {
     return {"the victim says ISOLATED", limit,
             [this] { return SaysIsolated(kVictim) && HasSaid(kVictim, "isolated"); }};
   }
+  Expected VictimSaysSendsRefused() {
+    return {"the victim says SENDS_REFUSED", Seconds(10), [this] {
+              return HasNote(kVictim, "warning", "SENDS_REFUSED") &&
+                     HasSaid(kVictim, "sends_refused");
+            }};
+  }
   Expected OthersBuryTheVictim() {
     return {"the victim is dead to all others", Seconds(20),
             [this] { return Buried(kOthers, {kVictim}); }};
@@ -151,9 +177,8 @@ class Faults : public DaemonTest {
   }
   // All see all soon, and nobody is called dead for a while.
   void HealAndAgree() {
-    network_->Heal();
-    Begin();
-    Within({{"healed: all see all", Seconds(5), [&] { return lab_->AllAgree(All(), All()); }}});
+    Change([this] { network_->Heal(); });
+    Within({{"healed: all see all", Seconds(8), [&] { return lab_->AllAgree(All(), All()); }}});
     ExpectCalm(Seconds(4), since_);
     EXPECT_FALSE(SaysIsolated(kVictim));
   }
@@ -171,8 +196,8 @@ class Faults : public DaemonTest {
 
 TEST_F(Faults, RefusedDatagramsKillNobody) {
   Play([this] {
-    Begin();
-    network_->RefuseSends(kVictim, HostNetwork::Protocols::kUdp);
+    Change([this] { network_->RefuseSends(kVictim, HostNetwork::Protocols::kUdp); });
+    Within({VictimSaysSendsRefused()});
     Until(Seconds(60));
     ExpectTaken({kVictim});
     EXPECT_GT(lab_->StatusNumber(kVictim, "frames.send_errors"), 10) << "sends must have failed";
@@ -185,12 +210,13 @@ TEST_F(Faults, RefusedDatagramsKillNobody) {
 
 TEST_F(Faults, RefusedSendsKillNoInnocent) {
   Play([this] {
-    Begin();
-    network_->RefuseSends(kVictim, HostNetwork::Protocols::kAll);
-    Within({OthersBuryTheVictim()});
+    Change([this] { network_->RefuseSends(kVictim, HostNetwork::Protocols::kAll); });
+    Within({VictimSaysSendsRefused(), OthersBuryTheVictim()});
     Until(Seconds(60));
     ExpectTaken({kVictim});
     EXPECT_EQ(DiedAt(kOthers), EachOf(kOthers, {kVictim})) << "each said so once, and no more";
+    EXPECT_TRUE(HasSaid(kVictim, "isolated"));
+    EXPECT_EQ(DeathsBeforeIsolation(kVictim), 0) << "until it hears nobody it blames itself";
     EXPECT_TRUE(lab_->AllAgree(kOthers, kOthers)) << Views();
     CountSuspicions();
     HealAndAgree();
@@ -199,11 +225,12 @@ TEST_F(Faults, RefusedSendsKillNoInnocent) {
 
 TEST_F(Faults, ANodeLinkedToOnePeerKillsNobody) {
   Play([this] {
-    Begin();
-    for (const int other : {0, 1, 2, 3}) {
-      network_->CutOneWay(other, kVictim);
-      network_->CutOneWay(kVictim, other);
-    }
+    Change([this] {
+      for (const int other : {0, 1, 2, 3}) {
+        network_->CutOneWay(other, kVictim);
+        network_->CutOneWay(kVictim, other);
+      }
+    });
     Until(Seconds(90));
     ExpectTaken({0, 1, 2, 3, kVictim});
     EXPECT_EQ(Died(), Names());
@@ -216,8 +243,7 @@ TEST_F(Faults, ANodeLinkedToOnePeerKillsNobody) {
 
 TEST_F(Faults, AnIsolatedNodeSaysSo) {
   Play([this] {
-    Begin();
-    network_->Partition({kOthers, {kVictim}});
+    Change([this] { network_->Partition({kOthers, {kVictim}}); });
     Within({VictimSaysIsolated(Seconds(10)), OthersBuryTheVictim()});
     Until(Seconds(60));
     ExpectTaken(All());
@@ -229,8 +255,7 @@ TEST_F(Faults, AnIsolatedNodeSaysSo) {
 
 TEST_F(Faults, APulledCableIsSaidToo) {
   Play([this] {
-    Begin();
-    network_->Unplug(kVictim);
+    Change([this] { network_->Unplug(kVictim); });
     Within({VictimSaysIsolated(Seconds(10)), OthersBuryTheVictim()});
     Until(Seconds(60));
     EXPECT_EQ(DiedAt(kOthers), EachOf(kOthers, {kVictim}));
@@ -241,8 +266,9 @@ TEST_F(Faults, APulledCableIsSaidToo) {
 
 TEST_F(Faults, ANodeThatHearsNothingKillsNoInnocent) {
   Play([this] {
-    Begin();
-    for (const int other : kOthers) network_->CutOneWay(other, kVictim);
+    Change([this] {
+      for (const int other : kOthers) network_->CutOneWay(other, kVictim);
+    });
     Within({VictimSaysIsolated(Seconds(10)), OthersBuryTheVictim()});
     Until(Seconds(90));
     ExpectTaken({kVictim});
@@ -256,8 +282,9 @@ TEST_F(Faults, ANodeThatHearsNothingKillsNoInnocent) {
 
 TEST_F(Faults, ANodeThatIsNotHeardKillsNoInnocent) {
   Play([this] {
-    Begin();
-    for (const int other : kOthers) network_->CutOneWay(kVictim, other);
+    Change([this] {
+      for (const int other : kOthers) network_->CutOneWay(kVictim, other);
+    });
     // It hears the others until they have given it up, and is not isolated before.
     Within({OthersBuryTheVictim(), VictimSaysIsolated(Seconds(30))});
     Until(Seconds(90));
@@ -271,8 +298,7 @@ TEST_F(Faults, ANodeThatIsNotHeardKillsNoInnocent) {
 
 TEST_F(Faults, ThreeDatagramsOfTenLostKillNobody) {
   Play([this] {
-    Begin();
-    network_->LoseDatagrams(30);
+    Change([this] { network_->LoseDatagrams(30); });
     Until(Seconds(90));
     ExpectTaken(All());
     EXPECT_EQ(Died(), Names());
@@ -284,8 +310,7 @@ TEST_F(Faults, ThreeDatagramsOfTenLostKillNobody) {
 
 TEST_F(Faults, HalfOfTheDatagramsLostKillNobody) {
   Play([this] {
-    Begin();
-    network_->LoseDatagrams(50);
+    Change([this] { network_->LoseDatagrams(50); });
     Until(Seconds(60));
     ExpectTaken(All());
     EXPECT_EQ(Died(), Names());
@@ -297,8 +322,7 @@ TEST_F(Faults, HalfOfTheDatagramsLostKillNobody) {
 TEST_F(Faults, TwoHalvesBuryEachOtherAndHeal) {
   Play([this] {
     const std::vector<int> left = {0, 1, 2}, right = {3, 4, 5};
-    Begin();
-    network_->Partition({left, right});
+    Change([&] { network_->Partition({left, right}); });
     Within({{"each half has buried the other", Seconds(40),
              [&] { return Buried(left, right) && Buried(right, left); }}});
     Until(Seconds(60));
