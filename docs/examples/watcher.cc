@@ -21,9 +21,10 @@ int main(int argc, char** argv) {
   const auto watch = (*node)->Watch([](const sotto::WatchItem& item) {
     if (const auto* event = std::get_if<sotto::Event>(&item.body)) {
       std::cout << event->member << " " << ToString(event->kind) << std::endl;
-    } else {  // how things are: the first item, and after items were lost
-      std::cout << "listening on " << ToString(item.view->bound.front()) << std::endl;
-      for (const sotto::MemberInfo& member : item.view->members) {
+    } else if (const auto* now = std::get_if<sotto::WatchSnapshot>(&item.body)) {
+      // How things are: the first item, and again after a slow program has lost some.
+      std::cout << "listening on " << ToString(now->view->bound.front()) << std::endl;
+      for (const sotto::MemberInfo& member : now->view->members) {
         std::cout << member.name << " is " << ToString(member.state) << std::endl;
       }
     }
