@@ -27,6 +27,7 @@ Protocol::Impl::Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t
       key_trouble_told_(now - Duration::Hours(1)),
       own_fault_after_(now),
       refusal_told_(now - Duration::Hours(1)),
+      census_after_(now),
       gossip_after_(now),
       retries_(options.retry_min, options.retry_max),
       retry_after_(now),
@@ -56,6 +57,7 @@ void Protocol::Impl::OnPause() {
   const Duration late = now_ - timers_.Next();
   VoidOverdueProbes();
   HoldSuspicions();
+  VoidCensus();
   last_heard_ = now_;
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
   OwnFault();
@@ -101,6 +103,8 @@ void Protocol::Impl::Fire(TimerId timer) {
       return OnJoinAgain();
     case TimerKind::kIsolation:
       return OnIsolationTimer();
+    case TimerKind::kCensus:
+      return OnCensusTimer();
     case TimerKind::kBootRetry:
       actions_.push_back(PersistBoot{boot_wanted_});
       return;

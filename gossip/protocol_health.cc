@@ -130,8 +130,16 @@ Duration Protocol::Impl::SilenceMax() const {
 
 void Protocol::Impl::OnIsolationTimer() {
   const Instant silent_at = last_heard_ + SilenceMax();
+  const Instant ask_at = last_heard_ + SilenceMax() * 3 / 4;
+  if (now_ >= ask_at && now_ < silent_at) {
+    // The few that were probed may be the ones that are gone: before this node calls itself
+    // isolated it asks many.
+    ConsiderCensus();
+    Arm(TimerKind::kIsolation, silent_at);
+    return;
+  }
   if (living_.empty() || !IsActive() || now_ < silent_at) {
-    Arm(TimerKind::kIsolation, std::max(silent_at, now_ + options_.probe_interval));
+    Arm(TimerKind::kIsolation, std::max(ask_at, now_ + options_.probe_interval / 2));
     return;
   }
   standing_.isolated = true;

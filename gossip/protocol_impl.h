@@ -6,6 +6,7 @@
 //   protocol_probe.cc   probes, relayed pings
 //   protocol_ping.cc    pings for the application, measured round trips
 //   protocol_health.cc  our own health: the score, pauses, refused sends, isolation
+//   protocol_census.cc  asking many at once, to know whether this is the smaller side
 //   protocol_gossip.cc  packets and broadcasts
 //   protocol_sync.cc    contacts, retries, hash syncs, tables
 #ifndef SOTTO_GOSSIP_PROTOCOL_IMPL_H_
@@ -277,6 +278,12 @@ class Protocol::Impl {
   // Whether the ack answers a ping of the application's.
   bool FinishPing(MemberEntry& from, uint64_t nonce);
 
+  // ---- protocol_census.cc
+  void ConsiderCensus();
+  void AskCensus();
+  void OnCensusTimer();
+  void VoidCensus();
+
   // ---- protocol_gossip.cc
   bool FitsPacket(const Statement& statement) const;
   void Broadcast(BroadcastClass broadcast_class, const StatementRef& statement);
@@ -390,6 +397,12 @@ class Protocol::Impl {
   std::set<uint32_t> refused_;  // to whom this machine refuses datagrams
   bool refusal_open_ = false;   // told, and not yet over
   Instant refusal_told_;
+  Instant census_after_;
+  Instant census_began_;
+  std::vector<uint32_t> census_;  // whom it asks; empty while there is none
+  size_t census_of_ = 0;          // how many others were alive here when it began
+  int census_round_ = 0;
+  bool few_answer_ = false;  // what the last one showed: less than half of those known
 
   // Dissemination.
   BroadcastQueue broadcasts_;

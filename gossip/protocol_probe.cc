@@ -73,6 +73,7 @@ void Protocol::Impl::OnProbeEnd(uint64_t nonce) {
   const bool expects_nacks = options_.lifeguard.nacks && !probe.relays.empty();
   const size_t silent = probe.relays.size() - probe.Nacked();
   RaiseHealth(expects_nacks ? static_cast<int>(silent) : 1);
+  if (silent > 0 || probe.relays.empty()) ConsiderCensus();
   OnProbeFailed(*member, evidence, heard_anyone);
 }
 

@@ -262,6 +262,8 @@ bool Protocol::Impl::Suspect(MemberEntry& member, std::string_view accuser) {
   SetState(member, MemberState::kSuspect);
   Emit(EventKind::kSuspected, member, {std::string(accuser)});
   Arm(TimerKind::kWarn, member.suspicion->NextWarning(), member.number);
+  // Many at once: is it they, or we?
+  if (suspicions_ >= 2 && suspicions_ * 4 >= living_.size()) ConsiderCensus();
   return true;
 }
 
@@ -530,12 +532,15 @@ void Protocol::Impl::Refuse(MemberEntry& member) {
 }
 
 void Protocol::Impl::CheckMinority() {
-  const bool minority = LivingCount() * 2 < LivingCount() + dead_shown_;
+  const bool buried = LivingCount() * 2 < LivingCount() + dead_shown_;
+  const bool minority = buried || (few_answer_ && !living_.empty());
   if (minority == standing_.minority) return;
   standing_.minority = minority;
   Emit(minority ? EventKind::kMinority : EventKind::kReconnected, *own_, {},
-       std::to_string(LivingCount()) + " of " + std::to_string(LivingCount() + dead_shown_) +
-           " members are alive here");
+       buried == minority
+           ? std::to_string(LivingCount()) + " of " + std::to_string(LivingCount() + dead_shown_) +
+                 " members are alive here"
+           : "fewer than half of the members answer");
 }
 
 bool Protocol::Impl::HasExpired(const MemberEntry& member) const {

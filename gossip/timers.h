@@ -31,6 +31,7 @@ enum class TimerKind : uint8_t {
   kRoutineSync,
   kJoinAgain,
   kIsolation,
+  kCensus,
   kBootRetry,
   kLeaveEnd,
 };

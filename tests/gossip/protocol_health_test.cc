@@ -192,11 +192,12 @@ TEST(Minority, IsLessThanHalfAndSaidOnceEachWay) {
   kill("a");
   EXPECT_EQ(d.Count(EventKind::kMinority), 1u);  // 2 of 5
   EXPECT_TRUE(d.core.standing().minority);
+  d.Answer("a");
   d.Tell("d", d.AliveOf("a", Inc(1, 9)));
-  EXPECT_FALSE(d.core.standing().minority);
   EXPECT_EQ(d.events.back().kind, EventKind::kReturned);
-  ASSERT_GE(d.Count(EventKind::kReconnected), 1u);
-  EXPECT_EQ(d.EventsOf(EventKind::kReconnected).back().at, d.now);
+  d.RunFor(Duration::Seconds(6));  // a census, if the last one was worse
+  EXPECT_FALSE(d.core.standing().minority);
+  EXPECT_GE(d.Count(EventKind::kReconnected), 1u);
 }
 
 class Expiry : public ::testing::Test {

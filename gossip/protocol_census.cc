@@ -1,0 +1,69 @@
+// A census: when much is silent, many are asked at once, so that a node knows within seconds
+// whether it is in the minority of what it knew; probes one by one would take as many intervals as
+// there are members.
+#include <algorithm>
+
+#include "gossip/protocol_impl.h"
+
+namespace sotto {
+namespace {
+
+// So many are drawn and asked; whoever does not answer, as often as this, a probe timeout apart.
+constexpr size_t kCensusSample = 48;
+constexpr int kCensusRounds = 5;
+constexpr Duration kCensusEvery = Duration::Seconds(10);
+constexpr Duration kCensusAgain = Duration::Seconds(5);
+
+}  // namespace
+
+void Protocol::Impl::ConsiderCensus() {
+  if (!census_.empty() || now_ < census_after_ || living_.size() < 2) return;
+  if (!IsActive() || standing_.leaving) return;
+  census_after_ = now_ + kCensusEvery;
+  census_began_ = now_;
+  census_round_ = 0;
+  census_of_ = living_.size();
+  for (const MemberEntry* member : PickLiving(kCensusSample, nullptr)) {
+    census_.push_back(member->number);
+  }
+  AskCensus();
+}
+
+// Pings alone: broadcasts that ride along would be spent on those who may not be there.
+void Protocol::Impl::AskCensus() {
+  for (const uint32_t number : census_) {
+    MemberEntry* member = ByNumber(number);
+    if (!member || !member->IsLiving() || member->heard >= census_began_) continue;
+    Send(*member, {{Ping{nonce_rng_.Next()}}, {}});
+  }
+  Arm(TimerKind::kCensus, now_ + options_.probe_timeout);
+}
+
+void Protocol::Impl::OnCensusTimer() {
+  if (census_.empty()) return ConsiderCensus();
+  const auto answered = static_cast<size_t>(
+      std::count_if(census_.begin(), census_.end(), [this](const uint32_t number) {
+        const MemberEntry* member = ByNumber(number);
+        return member && member->heard >= census_began_;
+      }));
+  const bool most = answered * 4 >= census_.size() * 3;
+  if (!most && ++census_round_ < kCensusRounds) return AskCensus();
+  // Of those who were alive here when it began: some may have been buried since.
+  const size_t reached = 1 + census_of_ * answered / census_.size();
+  census_.clear();
+  few_answer_ = reached * 2 < LivingCount() + dead_shown_;
+  CheckMinority();
+  if (!few_answer_) return;
+  census_after_ = now_ + kCensusAgain;
+  Arm(TimerKind::kCensus, census_after_);
+}
+
+// What was not heard while this process did not run proves nothing.
+void Protocol::Impl::VoidCensus() {
+  census_.clear();
+  if (!few_answer_) return Cancel(TimerKind::kCensus);
+  census_after_ = now_;
+  Arm(TimerKind::kCensus, now_ + options_.probe_timeout);
+}
+
+}  // namespace sotto
