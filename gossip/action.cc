@@ -16,6 +16,8 @@ std::string_view ToString(SyncReason reason) {
       return "retry";
     case SyncReason::kTwin:
       return "twin";
+    case SyncReason::kEvents:
+      return "events";
   }
   return "unknown";
 }

@@ -48,6 +48,7 @@ enum class SyncReason : uint8_t {
   kHash,       // acks show other tables than ours
   kRetry,      // a dead or lost member, or a contact that is not among the living
   kTwin,       // who answers under our own name at another address?
+  kEvents,     // acks show other user events than ours: only these are exchanged
 };
 std::string_view ToString(SyncReason reason);
 
@@ -90,11 +91,34 @@ struct PingAnswered {
   Duration rtt;
 };
 
+// What another member, or this one, has said to all.
+struct DeliverUserEvent {
+  UserEvent event;
+};
+
+// A question to this member's application; answered with PrepareAnswer.
+struct DeliverQuery {
+  ReceivedQuery query;
+};
+
+// One of this node's own queries was acked or answered.
+struct QueryReplied {
+  Hash256 query;
+  QueryReply reply;
+};
+
+// … is over, for all have answered or its time is; nothing follows.
+struct QueryEnded {
+  Hash256 query;
+  QuerySummary summary;
+};
+
 // Leaving is over: the Leave has been sent as often as it needs.
 struct LeaveFinished {};
 
 using Action = std::variant<SendPacket, SignStatement, PersistBoot, StartSync, SendStreamPing,
-                            EmitEvent, MeasuredRtt, PingAnswered, LeaveFinished>;
+                            EmitEvent, MeasuredRtt, PingAnswered, DeliverUserEvent, DeliverQuery,
+                            QueryReplied, QueryEnded, LeaveFinished>;
 
 }  // namespace sotto
 

@@ -199,6 +199,8 @@ awaitable<absl::Status> Conversation::SendTable(std::vector<StatementRef> statem
   rows.statements.reserve(statements.size());
   for (const StatementRef& statement : statements) rows.statements.push_back(statement->bytes);
   rows.dead_names = std::move(dead_names);
+  rows.events = host_->protocol().event_digest();
+  rows.clock = host_->protocol().event_clock();
   std::vector<SyncRows> parts = SplitSyncRows(std::move(rows));
   for (SyncRows& part : parts) {
     StreamMessage message = std::move(part);
@@ -271,8 +273,9 @@ awaitable<absl::StatusOr<std::vector<StatementRef>>> Conversation::Resolve(
   co_return verified;
 }
 
-awaitable<absl::StatusOr<SyncTable>> Conversation::ReceiveTable(SyncRows first) {
-  SyncTable table;
+awaitable<absl::StatusOr<Conversation::Table>> Conversation::ReceiveTable(SyncRows first) {
+  Table whole;
+  SyncTable& table = whole.rows;
   SyncRows part = std::move(first);
   size_t rows = 0;
   while (true) {
@@ -287,7 +290,10 @@ awaitable<absl::StatusOr<SyncTable>> Conversation::ReceiveTable(SyncRows first) 
         co_await Resolve(std::move(part.statements));
     if (!verified.ok()) co_return verified.status();
     table.statements.insert(table.statements.end(), verified->begin(), verified->end());
-    if (part.last) co_return table;
+    if (part.last) {
+      whole.events = SyncEqual{part.events, part.clock};
+      co_return whole;
+    }
     absl::StatusOr<StreamMessage> next = co_await Next();
     if (!next.ok()) co_return next.status();
     auto* more = std::get_if<SyncRows>(&*next);
@@ -297,6 +303,13 @@ awaitable<absl::StatusOr<SyncTable>> Conversation::ReceiveTable(SyncRows first) 
     }
     part = std::move(*more);
   }
+}
+
+std::vector<std::string> RawOf(const std::vector<StatementRef>& statements) {
+  std::vector<std::string> raw;
+  raw.reserve(statements.size());
+  for (const StatementRef& statement : statements) raw.push_back(statement->bytes);
+  return raw;
 }
 
 bool IsRefusal(const absl::Status& status) {

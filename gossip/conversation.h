@@ -91,8 +91,13 @@ class Conversation {
 
   boost::asio::awaitable<absl::Status> SendTable(std::vector<StatementRef> statements,
                                                  std::vector<std::string> dead_names);
+  // A table, and what its last part says of the other end's user events.
+  struct Table {
+    SyncTable rows;
+    SyncEqual events;
+  };
   // The rest of a table whose first part is `first`, verified.
-  boost::asio::awaitable<absl::StatusOr<SyncTable>> ReceiveTable(SyncRows first);
+  boost::asio::awaitable<absl::StatusOr<Table>> ReceiveTable(SyncRows first);
   // Verifies raw statements, fetching certificates from the other end as needed.
   boost::asio::awaitable<absl::StatusOr<std::vector<StatementRef>>> Resolve(
       std::vector<std::string> raw);
@@ -129,6 +134,8 @@ boost::asio::awaitable<void> Finish(std::shared_ptr<Conversation> talk);
 // Whether a failed conversation was a "no" that this node should be told of, and not just a bad
 // line.
 bool IsRefusal(const absl::Status& status);
+// Their bytes, as they were signed.
+std::vector<std::string> RawOf(const std::vector<StatementRef>& statements);
 std::string AddressText(const boost::asio::ip::tcp::endpoint& endpoint);
 
 }  // namespace sotto

@@ -35,6 +35,13 @@ struct Endpoint {
   friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
 };
 
+// One label of a member. A tag list is sorted by key and holds each key once.
+struct Tag {
+  std::string key;
+  std::string value;
+  friend auto operator<=>(const Tag&, const Tag&) = default;
+};
+
 // The version of what a member says of itself. The upper half is the boot number, persisted and
 // raised at every start, so that a restarted member outranks its own ghost; the lower half counts
 // changes and refutations within one life. Only the owner's signature moves it (design M2).

@@ -9,11 +9,14 @@ constexpr size_t kFrameBytes = 6;
 
 struct SizeOf {
   size_t operator()(const Ping&) const { return kFrameBytes + kFixed64Bytes; }
-  size_t operator()(const Ack&) const { return kFrameBytes + 2 * kFixed64Bytes; }
+  size_t operator()(const Ack& ack) const {
+    return kFrameBytes + (ack.events == 0 ? 2 : 3) * kFixed64Bytes;
+  }
   size_t operator()(const Nack&) const { return kFrameBytes + kFixed64Bytes; }
   size_t operator()(const IndirectPing& ping) const {
     return kFrameBytes + kFixed64Bytes + 3 + ping.target.size();
   }
+  size_t operator()(const AnswerReceipt&) const { return kFrameBytes + kFixed64Bytes; }
   size_t operator()(const WantOwner& want) const { return kFrameBytes + 3 + want.name.size(); }
 };
 
@@ -21,6 +24,8 @@ struct SizeOf {
 
 size_t WireSizeMax(const Message& message) { return std::visit(SizeOf{}, message); }
 
-size_t WireSizeMax(const Statement& statement) { return kFrameBytes + statement.bytes.size(); }
+size_t WireSizeMax(const Statement& statement) {
+  return kStatementFrameBytes + statement.bytes.size();
+}
 
 }  // namespace sotto

@@ -19,10 +19,12 @@ struct Ping {
   friend bool operator==(const Ping&, const Ping&) = default;
 };
 
-// "I am." Carries 64 bits of the sender's set hash, by which tables are compared for nothing (W10).
+// "I am." Carries 64 bits of the sender's set hash, by which tables are compared for nothing (W10),
+// and while its user events are young the digest of these; 0 otherwise, which takes no byte.
 struct Ack {
   uint64_t nonce = 0;
   uint64_t set_hash = 0;
+  uint64_t events = 0;
   friend bool operator==(const Ack&, const Ack&) = default;
 };
 
@@ -45,7 +47,13 @@ struct WantOwner {
   friend bool operator==(const WantOwner&, const WantOwner&) = default;
 };
 
-using Message = std::variant<Ping, Ack, IndirectPing, Nack, WantOwner>;
+// "I have your answer": the first 8 bytes of its hash. It is not sent again.
+struct AnswerReceipt {
+  uint64_t answer = 0;
+  friend bool operator==(const AnswerReceipt&, const AnswerReceipt&) = default;
+};
+
+using Message = std::variant<Ping, Ack, IndirectPing, Nack, WantOwner, AnswerReceipt>;
 
 // One datagram's content. Statements ride behind the messages.
 struct Packet {
@@ -58,6 +66,7 @@ struct Packet {
 size_t WireSizeMax(const Message& message);
 size_t WireSizeMax(const Statement& statement);
 inline constexpr size_t kPacketOverheadBytes = 4;
+inline constexpr size_t kStatementFrameBytes = 6;  // around a statement's own bytes
 
 }  // namespace sotto
 

@@ -179,6 +179,21 @@ absl::Status Node::Leave(std::chrono::milliseconds timeout) {
   });
 }
 
+absl::Status Node::SendEvent(std::string_view name, std::string_view payload, bool coalesce) {
+  return impl_->Run([&](NodeCore& core) { return core.SendEvent(name, payload, coalesce); });
+}
+
+absl::StatusOr<QueryId> Node::Query(QueryParams params, QueryReplyCallback on_reply,
+                                    QueryEndCallback on_end) {
+  return impl_->Run([&](NodeCore& core) {
+    return core.Query(std::move(params), std::move(on_reply), std::move(on_end));
+  });
+}
+
+absl::Status Node::Answer(const QueryId& query, std::string_view payload) {
+  return impl_->Run([&](NodeCore& core) { return core.Answer(query, payload); });
+}
+
 absl::Status Node::Forget(std::string_view name) {
   return impl_->Run([&](NodeCore& core) { return core.Forget(name); });
 }

@@ -165,7 +165,7 @@ struct WatchSnapshot {
   std::shared_ptr<const NodeView> view;
   uint64_t missed = 0;
 };
-using WatchBody = std::variant<WatchSnapshot, Event>;
+using WatchBody = std::variant<WatchSnapshot, Event, UserEvent, ReceivedQuery>;
 
 // What a subscription hears, in order. Each item's sequence is one more than that of the item
 // before; a snapshot's is that of the last item it includes (so its own is the previous one's plus
@@ -181,6 +181,9 @@ using WatchCallback = std::function<void(const WatchItem&)>;
 struct WatchOptions {
   // Items that may wait for the callback; one more, and they all go, for a snapshot.
   size_t queue_max = 1'024;
+  // This subscription answers queries with Node::Answer. As long as none does, the node says to
+  // each at once that there is nothing to say, so that who asks need not wait.
+  bool answers_queries = false;
 };
 
 // How long a member took to answer; nothing where it has not in time.
@@ -188,6 +191,19 @@ struct PingResult {
   std::optional<Duration> udp;
   std::optional<Duration> tcp;  // over an open stream, after TLS
 };
+// A query, by the hash of its statement: from Node::Query, and in ReceivedQuery::id.
+using QueryId = Hash256;
+
+struct QueryParams {
+  std::string name;
+  std::string payload;
+  QueryFilter filter;
+  std::chrono::milliseconds timeout{0};  // 0: gossip interval * 16 * digits(members)
+  bool acks = true;
+  int relays = 0;  // answers come also through so many others; at most 5
+};
+using QueryReplyCallback = std::function<void(const QueryReply&)>;
+using QueryEndCallback = std::function<void(const QuerySummary&)>;
 
 class Node {
  public:
@@ -216,6 +232,21 @@ class Node {
   // Says goodbye and waits until it was heard, or `timeout` passed (DEADLINE_EXCEEDED: it was still
   // sent). The node stays up, silent. Begun only: OK.
   absl::Status Leave(std::chrono::milliseconds timeout);
+  // Says something to every member, this one included; each subscription hears it once. Names: 1 to
+  // 64 bytes of [A-Za-z0-9._:/-], a letter or a digit first. INVALID_ARGUMENT EVENT_INVALID,
+  // SAID_NAME_RESERVED, EVENT_TOO_LARGE (the message says how long the payload may be);
+  // RESOURCE_EXHAUSTED EVENT_RATE_LIMITED (… and how long to wait); FAILED_PRECONDITION
+  // NODE_NOT_READY.
+  absl::Status SendEvent(std::string_view name, std::string_view payload, bool coalesce = true);
+  // Asks every member that the filter matches. `on_reply` is called for each ack and answer,
+  // `on_end` once, when all have answered or the time is over; either may be null. Beside names of
+  // the application's, `_sotto/ping` (an empty answer) and `_sotto/reach` (reach.h) are answered by
+  // every node. As SendEvent, and QUERY_INVALID, RESOURCE_EXHAUSTED QUERY_LIMIT.
+  absl::StatusOr<QueryId> Query(QueryParams params, QueryReplyCallback on_reply,
+                                QueryEndCallback on_end);
+  // Answers a ReceivedQuery, once. NOT_FOUND QUERY_UNKNOWN: answered already, over, or never heard;
+  // INVALID_ARGUMENT ANSWER_TOO_LARGE: more than 1024 bytes, or than one datagram holds.
+  absl::Status Answer(const QueryId& query, std::string_view payload);
   // NOT_FOUND MEMBER_UNKNOWN. FAILED_PRECONDITION: it is this node.
   absl::Status Forget(std::string_view name);
   // Why this member, or this node itself, was suspected: its last 8 cases, the newest last. Empty

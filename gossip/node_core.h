@@ -73,6 +73,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   void Join(const std::vector<std::string>& contacts, std::chrono::milliseconds timeout,
             std::function<void(absl::StatusOr<int>)> done);
   void Leave(std::chrono::milliseconds timeout, std::function<void(absl::Status)> done);
+  absl::Status SendEvent(std::string_view name, std::string_view payload, bool coalesce);
+  absl::StatusOr<QueryId> Query(QueryParams params, QueryReplyCallback on_reply,
+                                QueryEndCallback on_end);
+  absl::Status Answer(const QueryId& query, std::string_view payload);
   absl::Status Forget(std::string_view name);
   absl::Status SetTags(std::vector<Tag> tags);
   absl::Status ReloadTls(const TlsMaterial& tls);
@@ -175,6 +179,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   void Perform(const EmitEvent& action);
   void Perform(const MeasuredRtt& action);
   void Perform(const PingAnswered& action);
+  void Perform(const DeliverUserEvent& action);
+  void Perform(const DeliverQuery& action);
+  void Perform(const QueryReplied& action);
+  void Perform(const QueryEnded& action);
   void Perform(const LeaveFinished& action);
 
   // False if it could not be sealed or the kernel refused it.
@@ -210,6 +218,8 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   void FlushItems();
   void FinishJoins(uint32_t contact, const absl::Status& status);
   StatementContext SigningContext() const;
+  // Signs what the core has prepared; the core has not heard of it yet.
+  absl::StatusOr<StatementRef> SignSaid(const StatementDraft& draft);
 
   NodeOptions options_;
   const Turn turn_ = std::make_shared<std::recursive_mutex>();
@@ -257,6 +267,11 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   std::list<std::weak_ptr<StreamChannel>> streams_;
   std::list<std::shared_ptr<JoinWait>> joins_;
   std::vector<std::function<void(absl::Status)>> leaves_;
+  struct OpenQuery {
+    std::shared_ptr<const QueryReplyCallback> on_reply;
+    QueryEndCallback on_end;
+  };
+  std::map<QueryId, OpenQuery> queries_;
   WatchHub watchers_;
   MessageInbox inbox_;
   std::map<std::string, Outbox, std::less<>> outboxes_;

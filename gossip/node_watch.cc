@@ -15,6 +15,7 @@ WatchQueue::WatchQueue(std::shared_ptr<CallbackRunner> runner, WatchCallback cal
                        WatchOptions options, std::shared_ptr<const NodeView> view)
     : runner_(std::move(runner)),
       queue_max_(std::max<size_t>(options.queue_max, 1)),
+      answers_queries_(options.answers_queries),
       callback_(std::move(callback)),
       first_(view),
       latest_(std::move(view)),
@@ -111,6 +112,13 @@ bool WatchHub::empty() {
     return !queue || queue->closed();
   });
   return queues_.empty();
+}
+
+bool WatchHub::AnswersQueries() {
+  return std::any_of(queues_.begin(), queues_.end(), [](const auto& weak) {
+    const auto queue = weak.lock();
+    return queue && !queue->closed() && queue->answers_queries();
+  });
 }
 
 void WatchHub::Publish(std::span<const WatchItem> items,

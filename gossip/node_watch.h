@@ -31,6 +31,7 @@ class WatchQueue : public std::enable_shared_from_this<WatchQueue> {
   // Nothing is called after this; what runs is waited for, unless this is called from it.
   void Close();
   bool closed() const;
+  bool answers_queries() const { return answers_queries_; }
 
  private:
   void Schedule();
@@ -40,6 +41,7 @@ class WatchQueue : public std::enable_shared_from_this<WatchQueue> {
 
   const std::shared_ptr<CallbackRunner> runner_;
   const size_t queue_max_;
+  const bool answers_queries_;
   mutable std::mutex mutex_;
   WatchCallback callback_;
   std::deque<WatchItem> items_;
@@ -59,6 +61,8 @@ class WatchHub {
                                   std::shared_ptr<const NodeView> view);
   // Whether anybody listens.
   bool empty();
+  // Whether anybody answers queries.
+  bool AnswersQueries();
   void Publish(std::span<const WatchItem> items, const std::shared_ptr<const NodeView>& view);
   void Clear() { queues_.clear(); }
 

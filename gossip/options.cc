@@ -62,6 +62,17 @@ std::optional<OptionError> ValidateDissemination(const ProtocolOptions& o) {
   return FirstBroken(rules);
 }
 
+std::optional<OptionError> ValidateEvents(const ProtocolOptions& o) {
+  const Rule rules[] = {
+      {"event_burst", Within(o.event_burst, 1, 1'000), "must be from 1 to 1000"},
+      {"events_per_s", Within(o.events_per_s, 1, 1'000), "must be from 1 to 1000"},
+      {"event_coalesce",
+       o.event_coalesce >= Duration() && o.event_coalesce <= Duration::Minutes(10),
+       "must be from 0 to 10 minutes"},
+  };
+  return FirstBroken(rules);
+}
+
 std::optional<OptionError> ValidateMemory(const ProtocolOptions& o) {
   const Rule rules[] = {
       {"show_dead", o.show_dead >= Duration(), "must not be negative"},
@@ -102,6 +113,7 @@ ProtocolOptions ProtocolOptions::Wan() {
 std::optional<OptionError> ProtocolOptions::Validate() const {
   if (auto error = ValidateDetection(*this)) return error;
   if (auto error = ValidateDissemination(*this)) return error;
+  if (auto error = ValidateEvents(*this)) return error;
   return ValidateMemory(*this);
 }
 

@@ -88,6 +88,16 @@ struct ProtocolOptions {
   Duration retry_min = Duration::Seconds(1);
   Duration retry_max = Duration::Seconds(30);
 
+  // ---- user events and queries ------------------------------------------------------------------
+  // What this node may say, events and queries together: so many in a burst, then so many a second.
+  // Others take four times that of one member, and neither deliver nor pass on what is beyond, so
+  // that no member can storm the cluster.
+  int event_burst = 16;
+  int events_per_s = 4;
+  // For an application that wants, of events of one name within this time, only the newest; zero
+  // hands on every one.
+  Duration event_coalesce;
+
   // ---- memory -----------------------------------------------------------------------------------
   // How long the gone are shown, and how long their tombstones are kept (M5).
   Duration show_dead = Duration::Hours(72);

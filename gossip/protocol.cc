@@ -8,6 +8,16 @@
 #include "gossip/protocol_impl.h"
 
 namespace sotto {
+namespace {
+
+// What others take of one member, above what it allows itself: a partition that heals, and clocks
+// that differ, must not look like a storm.
+constexpr int kSayRateMultiple = 4;
+// Answers that one member may have passed on, in a burst and a second.
+constexpr int kAnswerRelayBurst = 32;
+constexpr int kAnswerRelaysPerS = 16;
+
+}  // namespace
 
 Protocol::Impl::Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t contacts,
                      uint64_t seed, Instant now)
@@ -32,7 +42,13 @@ Protocol::Impl::Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t
       retries_(options.retry_min, options.retry_max),
       retry_after_(now),
       expect_after_(now),
-      hash_sync_after_(now) {
+      hash_sync_after_(now),
+      coalescer_(options.event_coalesce),
+      digests_({options.sync_settle, options.sync_settle_max, options.sync_interval}, now),
+      say_rates_(options.event_burst * kSayRateMultiple, options.events_per_s * kSayRateMultiple),
+      answer_rates_(kAnswerRelayBurst, kAnswerRelaysPerS),
+      say_full_at_(now),
+      events_begun_(contacts == 0) {
   SOTTO_CHECK(!options_.Validate());
   own_ = FindOrCreate(self_.name, {});
   own_->since = now;
@@ -58,6 +74,7 @@ void Protocol::Impl::OnPause() {
   VoidOverdueProbes();
   HoldSuspicions();
   VoidCensus();
+  if (late > options_.sync_settle_max) CheckEventsSoon();
   last_heard_ = now_;
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
   OwnFault();
@@ -110,6 +127,14 @@ void Protocol::Impl::Fire(TimerId timer) {
       return;
     case TimerKind::kLeaveEnd:
       return FinishLeave();
+    case TimerKind::kEventSync:
+      return OnEventSyncTimer();
+    case TimerKind::kCoalesce:
+      return OnCoalesceTimer();
+    case TimerKind::kQueryEnd:
+      return EndQueries();
+    case TimerKind::kAnswers:
+      return SendAnswers();
   }
 }
 
@@ -188,6 +213,7 @@ void Protocol::Impl::HandleUntrusted(Instant now, std::span<const Hash256> certi
   for (auto& [name, member] : members_) {
     if (is_refused(member.alive) || is_refused(member.row.owner())) Refuse(member);
   }
+  DropUntrustedEvents(certificates);
   retries_.RemoveIf(is_refused);
   std::erase_if(lost_, [this](const std::string& name) { return !retries_.Contains(name); });
   ArmRetry();
@@ -320,6 +346,29 @@ std::vector<StatementRef> Protocol::TombstonesFor(const SyncTable& other) const 
   return impl_->TombstonesFor(other);
 }
 SetHash Protocol::set_hash() const { return impl_->set_hash(); }
+uint64_t Protocol::event_digest() const { return impl_->event_digest(); }
+uint64_t Protocol::event_clock() const { return impl_->event_clock(); }
+std::vector<uint64_t> Protocol::EventIds() const { return impl_->events().Ids(); }
+EventDifference Protocol::CompareEvents(std::span<const uint64_t> theirs) const {
+  return impl_->events().Compare(theirs);
+}
+std::vector<StatementRef> Protocol::FindEvents(std::span<const uint64_t> ids) const {
+  return impl_->events().Find(ids);
+}
+void Protocol::HandleSyncEvents(Instant now, const Source& from,
+                                std::span<const StatementRef> events, uint64_t clock) {
+  impl_->HandleSyncEvents(now, from, events, clock);
+}
+Say Protocol::PrepareEvent(Instant now, std::string_view name, std::string_view payload,
+                           bool coalesce) {
+  return impl_->PrepareEvent(now, name, payload, coalesce);
+}
+Say Protocol::PrepareQuery(Instant now, const QueryRequest& request) {
+  return impl_->PrepareQuery(now, request);
+}
+Say Protocol::PrepareAnswer(Instant now, const Hash256& query, std::string_view payload) {
+  return impl_->PrepareAnswer(now, query, payload);
+}
 void Protocol::AddContact(Instant now, ContactId contact) { impl_->AddContact(now, contact); }
 void Protocol::Leave(Instant now) { impl_->Leave(now); }
 void Protocol::SetTags(Instant now, std::vector<Tag> tags) { impl_->SetTags(now, std::move(tags)); }

@@ -32,6 +32,7 @@
 #include "gossip/set_hash.h"
 #include "gossip/statement.h"
 #include "gossip/time.h"
+#include "gossip/user_events.h"
 
 namespace sotto {
 
@@ -78,6 +79,16 @@ struct ProtocolCounters {
   uint64_t accusations_ignored = 0;  // rate limit, or a signer whose last 8 were all refuted
   uint64_t syncs_started = 0;
   uint64_t ignored = 0;  // input without sense or out of place
+  // User events: said here; handed to the application; heard again; below what is kept; beyond
+  // their sender's rate; too far ahead of the clock.
+  uint64_t events_sent = 0, events_delivered = 0, events_duplicate = 0, events_old = 0;
+  uint64_t events_rate_limited = 0, events_ahead = 0;
+  // Queries: asked here; handed to the application or answered by this node itself; not new, or of
+  // a former life; acks and answers to our own that came in time, too late, or from members not
+  // asked; answers sent, again, given up, and passed on for others.
+  uint64_t queries_sent = 0, queries_delivered = 0, queries_old = 0;
+  uint64_t replies_heard = 0, replies_late = 0, replies_unasked = 0, replies_duplicate = 0;
+  uint64_t answers_sent = 0, answers_resent = 0, answers_relayed = 0;
 };
 
 // How this node stands.
@@ -98,6 +109,13 @@ struct Standing {
 struct ViewAgreement {
   size_t agree = 0;  // living members whose last ack had our hash
   size_t known = 0;  // living members that have acked at all
+};
+
+// What a member may say, once its driver has had `draft` signed and handed to HandleSigned, at
+// once; or why it may not. OK without a draft: it is done already.
+struct Say {
+  SayResult result;
+  std::optional<StatementDraft> draft;
 };
 
 class Protocol {
@@ -150,6 +168,26 @@ class Protocol {
   // Tombstones that the other end lacks, given the names it calls alive or dead.
   std::vector<StatementRef> TombstonesFor(const SyncTable& other) const;
   SetHash set_hash() const;
+
+  // ---- user events, both ends of a sync ---------------------------------------------------------
+  // The digest of all that is held (0: nothing) and the Lamport clock, told beside the tables.
+  uint64_t event_digest() const;
+  uint64_t event_clock() const;
+  std::vector<uint64_t> EventIds() const;
+  EventDifference CompareEvents(std::span<const uint64_t> theirs) const;
+  std::vector<StatementRef> FindEvents(std::span<const uint64_t> ids) const;
+  // What the other end sent that we lacked (perhaps nothing) with its clock. The first one after
+  // the start tells what was said before.
+  void HandleSyncEvents(Instant now, const Source& from, std::span<const StatementRef> events,
+                        uint64_t clock);
+
+  // ---- what this member says --------------------------------------------------------------------
+  // To all. Its own application hears it as well.
+  Say PrepareEvent(Instant now, std::string_view name, std::string_view payload, bool coalesce);
+  // Of all that match. QueryReplied and QueryEnded follow, under the statement's hash.
+  Say PrepareQuery(Instant now, const QueryRequest& request);
+  // The answer to a DeliverQuery, once; an empty one says "nothing to say".
+  Say PrepareAnswer(Instant now, const Hash256& query, std::string_view payload);
 
   // ---- commands ---------------------------------------------------------------------------------
   // Adds a contact; it is tried at once. The index is the driver's for the name it resolves.

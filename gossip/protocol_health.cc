@@ -114,6 +114,7 @@ void Protocol::Impl::Heard() {
   if (!standing_.isolated) return;
   standing_.isolated = false;
   HoldSuspicions();
+  CheckEventsSoon();
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
   Emit(EventKind::kReconnected, *own_, {}, "a member has been heard again");
 }

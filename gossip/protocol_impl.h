@@ -9,6 +9,8 @@
 //   protocol_census.cc  asking many at once, to know whether this is the smaller side
 //   protocol_gossip.cc  packets and broadcasts
 //   protocol_sync.cc    contacts, retries, hash syncs, tables
+//   protocol_events.cc  user events, and finding those that were missed
+//   protocol_queries.cc queries, ours and others', and answers on their way
 #ifndef SOTTO_GOSSIP_PROTOCOL_IMPL_H_
 #define SOTTO_GOSSIP_PROTOCOL_IMPL_H_
 
@@ -16,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,14 +29,18 @@
 #include <vector>
 
 #include "gossip/broadcast_queue.h"
+#include "gossip/digest_watch.h"
 #include "gossip/probe_order.h"
 #include "gossip/protocol.h"
+#include "gossip/queries.h"
+#include "gossip/reach.h"
 #include "gossip/retry_list.h"
 #include "gossip/rng.h"
 #include "gossip/row.h"
 #include "gossip/signer_record.h"
 #include "gossip/suspicion.h"
 #include "gossip/timers.h"
+#include "gossip/user_events.h"
 
 namespace sotto {
 
@@ -74,6 +81,11 @@ struct MemberEntry {
   size_t relays = 0;      // pings under way on its behalf
   std::optional<Duration> rtt;
   std::optional<uint64_t> view;  // set hash of its last ack
+
+  // Probes of it since it acked a datagram, or at least a stream reached it; for `_sotto/reach`.
+  bool asked = false;
+  uint8_t probes_since_datagram = UINT8_MAX;
+  uint8_t probes_since_stream = UINT8_MAX;
 };
 
 class Protocol::Impl {
@@ -100,6 +112,14 @@ class Protocol::Impl {
   bool HandleSyncTable(Instant now, const Source& from, const SyncTable& table);
   std::vector<StatementRef> TombstonesFor(const SyncTable& other) const;
   SetHash set_hash() const { return set_hasher_.value(); }
+  uint64_t event_digest() const { return events_.digest(); }
+  uint64_t event_clock() const { return lamport_; }
+  const UserEventStore& events() const { return events_; }
+  void HandleSyncEvents(Instant now, const Source& from, std::span<const StatementRef> events,
+                        uint64_t clock);
+  Say PrepareEvent(Instant now, std::string_view name, std::string_view payload, bool coalesce);
+  Say PrepareQuery(Instant now, const QueryRequest& request);
+  Say PrepareAnswer(Instant now, const Hash256& query, std::string_view payload);
   void AddContact(Instant now, ContactId contact);
   void Leave(Instant now);
   void SetTags(Instant now, std::vector<Tag> tags);
@@ -323,6 +343,49 @@ class Protocol::Impl {
   void ExpectReturns();
   void ScheduleContactOf(const MemberEntry& member);
 
+  // ---- protocol_events.cc
+  enum class Path : uint8_t { kOwn, kGossip, kSync };
+  // A statement of a said kind, verified; `source` has sent it, if known.
+  void HearSaid(const StatementRef& statement, const MemberEntry* source);
+  void HearEvent(const StatementRef& statement, Path path);
+  void Deliver(const StatementRef& statement);
+  void OnSaidSigned(const StatementRef& statement);
+  // Whether `lamport` is one that the clock may follow.
+  bool WitnessLamport(uint64_t lamport);
+  // Said by a process of its member that has since been replaced.
+  bool IsOfFormerLife(const Statement& statement) const;
+  SayResult MaySay(const Said& said, size_t payload_bytes) const;
+  // The next Lamport time; spends what the rate allows.
+  uint64_t SpendSay();
+  uint64_t ShownEventDigest() const;
+  void NoteEvents();
+  Ack AckOf(uint64_t nonce) const { return {nonce, set_hash().low, ShownEventDigest()}; }
+  void NoteAck(MemberEntry& from, const Ack& ack);
+  void DropUntrustedEvents(std::span<const Hash256> certificates);
+  void CheckEventsSoon();
+  void ArmEventSync();
+  void OnEventSyncTimer();
+  void OnEventSyncFinished();
+  void OnCoalesceTimer();
+
+  // ---- protocol_queries.cc
+  using InternalTable =
+      std::map<std::string, std::function<std::string(const Impl&, const SaidQuery&)>, std::less<>>;
+  static const InternalTable& InternalQueries();
+  void HearQuery(const StatementRef& statement);
+  void HearAnswer(const StatementRef& statement, const MemberEntry* source);
+  void OnQuerySigned(const StatementRef& statement);
+  void OnAnswerSigned(const StatementRef& statement);
+  // Hands a query that asks us to the application, or answers it where it is the node's own.
+  void TakeQuery(const StatementRef& statement, Instant deadline);
+  void SignAnswer(const StatementRef& query, bool is_ack, std::string payload);
+  void OnReply(const QueryKey& query, std::string_view from, bool is_ack, std::string payload);
+  void EndQueries();
+  void SendAnswers();
+  void OnReceipt(const MemberEntry& from, uint64_t answer);
+  std::string AnswerReach() const;
+  Reach ReachOf(const MemberEntry& member) const;
+
   const ProtocolOptions options_;
   SelfIdentity self_;
   Instant now_;
@@ -431,6 +494,26 @@ class Protocol::Impl {
   int hash_sync_attempts_ = 0;  // that changed nothing
   int hash_sync_failures_ = 0;  // that did not come about
   bool hash_sync_in_flight_ = false;
+
+  // What members say.
+  struct EventSync {
+    DigestWatch::Due with;
+    uint64_t own_before = 0;
+  };
+  UserEventStore events_;
+  EventCoalescer coalescer_;
+  DigestWatch digests_;
+  SignerRecords say_rates_;     // of each origin, at a multiple of what a node allows itself
+  SignerRecords answer_rates_;  // answers passed on for each member
+  Instant say_full_at_;         // our own bucket, as the instant it will be full again (GCRA)
+  uint64_t lamport_ = 0;
+  uint64_t start_lamport_ = 0;           // what the first sync told: older is history
+  bool events_begun_ = false;            // that sync has been, or there is nobody to ask
+  bool check_events_ = false;            // we were away for longer than digests are shown
+  std::optional<EventSync> event_sync_;  // in flight
+  OwnQueries own_queries_;
+  HeardQueries heard_queries_;
+  AnswerOutbox outbox_;
 };
 
 }  // namespace sotto

@@ -30,6 +30,9 @@ void Protocol::Impl::StartProbe(MemberEntry& member) {
   probe.member = member.number;
   probe.boot_id = member.alive->alive->boot_id;
   probe.started = now_;
+  member.asked = true;
+  if (member.probes_since_datagram < UINT8_MAX) ++member.probes_since_datagram;
+  if (member.probes_since_stream < UINT8_MAX) ++member.probes_since_stream;
   Arm(TimerKind::kProbeTimeout, now_ + options_.probe_timeout * HealthFactor(), nonce);
   Arm(TimerKind::kProbeEnd, now_ + ProbeRound(), nonce);
   SendMessages(member, {Ping{nonce}});
@@ -127,7 +130,7 @@ void Protocol::Impl::HandleMessage(MemberEntry& from, const Message& message, Pa
     return left > 0 && left-- > 0;
   };
   if (const auto* ping = std::get_if<Ping>(&message)) {
-    if (may(budget.pings)) replies.push_back(Ack{ping->nonce, set_hash().low});
+    if (may(budget.pings)) replies.push_back(AckOf(ping->nonce));
   } else if (const auto* ack = std::get_if<Ack>(&message)) {
     OnAck(from, *ack);
   } else if (const auto* ask = std::get_if<IndirectPing>(&message)) {
@@ -136,6 +139,8 @@ void Protocol::Impl::HandleMessage(MemberEntry& from, const Message& message, Pa
     OnNack(from, nack->nonce);
   } else if (const auto* want = std::get_if<WantOwner>(&message)) {
     if (may(budget.wants)) OnWantOwner(from, want->name);
+  } else if (const auto* receipt = std::get_if<AnswerReceipt>(&message)) {
+    OnReceipt(from, receipt->answer);
   }
 }
 
@@ -161,12 +166,12 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
     const Relay relay = relayed->second;
     EndRelay(ack.nonce);
     if (MemberEntry* prober = ByNumber(relay.prober)) {
-      SendMessages(*prober, {Ack{relay.nonce, set_hash().low}});
+      SendMessages(*prober, {AckOf(relay.nonce)});
     }
-    NoteView(from, ack.set_hash);
+    NoteAck(from, ack);
     return;
   }
-  if (FinishPing(from, ack.nonce)) return NoteView(from, ack.set_hash);
+  if (FinishPing(from, ack.nonce)) return NoteAck(from, ack);
   const auto it = probes_.find(ack.nonce);
   if (it == probes_.end()) return;  // late, or made up: either proves nothing
   const Probe& probe = it->second;
@@ -180,9 +185,10 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
   if (direct) {
     NoteRtt(from, now_ - probe.started);
     EndRefusal(from.number);
+    from.probes_since_datagram = 0;
   }
   FinishProbe(ack.nonce);
-  NoteView(from, ack.set_hash);
+  NoteAck(from, ack);
 }
 
 void Protocol::Impl::OnNack(const MemberEntry& from, uint64_t nonce) {
@@ -196,7 +202,10 @@ void Protocol::Impl::OnNack(const MemberEntry& from, uint64_t nonce) {
 void Protocol::Impl::HandleStreamAck(Instant now, uint64_t nonce) {
   Enter(now);
   Heard();
-  if (probes_.contains(nonce)) FinishProbe(nonce);
+  const auto it = probes_.find(nonce);
+  if (it == probes_.end()) return;
+  if (MemberEntry* member = ByNumber(it->second.member)) member->probes_since_stream = 0;
+  FinishProbe(nonce);
 }
 
 // ---- pings for others ---------------------------------------------------------------------------

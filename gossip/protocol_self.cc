@@ -245,7 +245,9 @@ void Protocol::Impl::Refute() {
 
 void Protocol::Impl::HandleSigned(Instant now, const StatementRef& statement) {
   Enter(now);
-  if (!IsOwnersKind(statement->kind)) {
+  if (IsSaidKind(statement->kind)) {
+    OnSaidSigned(statement);
+  } else if (!IsOwnersKind(statement->kind)) {
     OnAccusationSigned(statement);
   } else if (statement->kind == StatementKind::kLeave) {
     OnLeaveSigned(statement);

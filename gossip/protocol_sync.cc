@@ -55,6 +55,10 @@ bool Protocol::Impl::HandleSyncTable(Instant now, const Source& from, const Sync
   for (const StatementRef& statement : table.statements) {
     // One without a word of itself may have to make room for another in the middle of this.
     if (source && !source->listed) source = nullptr;
+    if (!statement || IsSaidKind(statement->kind)) {
+      ++counters_.ignored;  // no table holds them
+      continue;
+    }
     changed |= Learn(statement, source, quiet);
     if (!source) source = FindMember(from.name);
   }
@@ -134,6 +138,8 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
     ArmRetry();
   } else if (sync.reason == SyncReason::kHash) {
     OnHashSyncFinished(sync, outcome);
+  } else if (sync.reason == SyncReason::kEvents) {
+    OnEventSyncFinished();
   }
 }
 

@@ -85,6 +85,10 @@ MemberEntry* Protocol::Impl::FindOrCreate(std::string_view name, std::string_vie
 }
 
 bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* source, bool quiet) {
+  if (statement && IsSaidKind(statement->kind)) {
+    HearSaid(statement, source);
+    return false;
+  }
   if (!IsSound(statement)) {
     ++counters_.ignored;
     return false;
@@ -192,6 +196,8 @@ void Protocol::Impl::AdoptAlive(MemberEntry& member, const StatementRef& alive) 
     member.hello_after = now_;
     member.rtt.reset();
     member.view.reset();
+    member.asked = false;
+    member.probes_since_datagram = member.probes_since_stream = UINT8_MAX;
   }
   member.alive = alive;
 }

@@ -16,13 +16,14 @@
 #include <vector>
 
 #include "gossip/member.h"
+#include "gossip/said.h"
 #include "gossip/time.h"
 
 namespace sotto {
 
 // Alive and Leave are said by the member itself, Suspect and Dead by an accuser, Forget by the node
-// whose operator asked for it (design W8). The said kinds are a member's words to the others; they
-// are no part of any row.
+// whose operator asked for it (design W8). The last three are no membership: what a member says to
+// all, asks of all, and answers to one (said.h).
 enum class StatementKind : uint8_t {
   kAlive = 1,
   kLeave = 2,
@@ -37,18 +38,13 @@ enum class StatementKind : uint8_t {
 constexpr bool IsOwnersKind(StatementKind kind) {
   return kind == StatementKind::kAlive || kind == StatementKind::kLeave;
 }
-
+// Kinds that no row, set hash or table holds.
 constexpr bool IsSaidKind(StatementKind kind) {
   return kind == StatementKind::kUserEvent || kind == StatementKind::kQuery ||
          kind == StatementKind::kAnswer;
 }
-
-// One label of a member. A tag list is sorted by key and holds each key once.
-struct Tag {
-  std::string key;
-  std::string value;
-  friend auto operator<=>(const Tag&, const Tag&) = default;
-};
+// Kinds whose signer is their subject.
+constexpr bool IsOfItself(StatementKind kind) { return IsOwnersKind(kind) || IsSaidKind(kind); }
 
 inline constexpr size_t kTagsBytesMax = 512;  // keys and values together, as memberlist's metadata
 inline constexpr size_t kAddressesMax = 4;
@@ -89,11 +85,12 @@ struct Statement {
   StatementKind kind = StatementKind::kAlive;
   std::string subject;      // the member spoken of
   std::string signer;       // the member that speaks; the subject itself for an owner's kind
-  Incarnation incarnation;  // the subject's
+  Incarnation incarnation;  // the subject's; of what is said, the speaker's at that moment
   Hash256 hash;             // of `bytes`: identity, and the last tie-break of the merge
   Hash256 certificate;      // SHA-256 of the signer's certificate (DER)
-  std::optional<AliveClaims> alive;  // present exactly for kAlive
-  std::optional<Evidence> evidence;  // of Suspect and Dead, where the accuser has any
+  std::optional<AliveClaims> alive;            // present exactly for kAlive
+  std::optional<Evidence> evidence;            // of Suspect and Dead, where the accuser has any
+  std::shared_ptr<const Said> said = nullptr;  // present exactly for the said kinds
   std::string bytes;  // exactly what was signed, with its signature; opaque to the core
 };
 using StatementRef = std::shared_ptr<const Statement>;
@@ -103,8 +100,9 @@ struct StatementDraft {
   StatementKind kind = StatementKind::kAlive;
   std::string subject;
   Incarnation incarnation;
-  std::vector<Tag> tags;             // for kAlive
-  std::optional<Evidence> evidence;  // for kSuspect and kDead
+  std::vector<Tag> tags;                       // for kAlive
+  std::optional<Evidence> evidence;            // for kSuspect and kDead
+  std::shared_ptr<const Said> said = nullptr;  // for the said kinds
 };
 
 }  // namespace sotto

@@ -127,7 +127,9 @@ bool IsSound(const UnverifiedStatement& parsed) {
       !IsValidMemberName(statement.signer) || statement.incarnation.boot_number() == 0) {
     return false;
   }
-  if (IsOwnersKind(statement.kind) != (statement.subject == statement.signer)) return false;
+  if (IsOfItself(statement.kind) != (statement.subject == statement.signer)) return false;
+  if (IsSaidKind(statement.kind) != (statement.said != nullptr)) return false;
+  if (statement.said && !IsSoundSaid(*statement.said)) return false;
   if (statement.alive.has_value() != (statement.kind == StatementKind::kAlive)) return false;
   if (statement.evidence &&
       (!MayCarryEvidence(statement.kind) || !IsPossible(*statement.evidence))) {
@@ -164,16 +166,96 @@ DropReason DecodeClaims(const wire::StatementBody& body, AliveClaims* claims) {
   return DropReason::kNone;
 }
 
+struct SaidEncoder {
+  wire::StatementBody* body;
+
+  void operator()(const SaidEvent& event) const {
+    wire::SaidEvent* out = body->mutable_event();
+    out->set_name(event.name);
+    out->set_payload(event.payload);
+    out->set_lamport(event.lamport);
+    out->set_coalesce(event.coalesce);
+  }
+  void operator()(const SaidQuery& query) const {
+    wire::SaidQuery* out = body->mutable_query();
+    out->set_name(query.name);
+    out->set_payload(query.payload);
+    out->set_lamport(query.lamport);
+    out->set_timeout_ms(query.timeout_ms);
+    for (const std::string& name : query.filter.names) out->add_names(name);
+    for (const Tag& tag : query.filter.tags) {
+      out->add_tags(tag.key);
+      out->add_tags(tag.value);
+    }
+    out->set_acks(query.acks);
+    out->set_relays(query.relays);
+  }
+  void operator()(const SaidAnswer& answer) const {
+    wire::SaidAnswer* out = body->mutable_answer();
+    out->set_query(answer.query.data(), answer.query.size());
+    out->set_origin(answer.origin);
+    out->set_is_ack(answer.is_ack);
+    out->set_payload(answer.payload);
+  }
+};
+
+DropReason DecodeQuery(const wire::SaidQuery& in, SaidQuery* query) {
+  if (in.names_size() > static_cast<int>(kFilterNamesMax) || in.tags_size() % 2 != 0 ||
+      in.tags_size() > static_cast<int>(2 * kFilterTagsMax) || in.relays() > kQueryRelaysMax) {
+    return DropReason::kSemantic;
+  }
+  *query = {in.name(),
+            in.payload(),
+            in.lamport(),
+            in.timeout_ms(),
+            {},
+            in.acks(),
+            static_cast<uint8_t>(in.relays())};
+  query->filter.names.assign(in.names().begin(), in.names().end());
+  for (int i = 0; i + 1 < in.tags_size(); i += 2) {
+    query->filter.tags.push_back(Tag{in.tags(i), in.tags(i + 1)});
+  }
+  return DropReason::kNone;
+}
+
+// Exactly the part that the kind calls for, or kSemantic.
+DropReason DecodeSaid(const wire::StatementBody& body, StatementKind kind,
+                      std::shared_ptr<const Said>* said) {
+  if (body.has_event() != (kind == StatementKind::kUserEvent) ||
+      body.has_query() != (kind == StatementKind::kQuery) ||
+      body.has_answer() != (kind == StatementKind::kAnswer)) {
+    return DropReason::kSemantic;
+  }
+  if (body.has_event()) {
+    const wire::SaidEvent& in = body.event();
+    *said = std::make_shared<const Said>(
+        SaidEvent{in.name(), in.payload(), in.lamport(), in.coalesce()});
+  } else if (body.has_query()) {
+    SaidQuery query;
+    const DropReason reason = DecodeQuery(body.query(), &query);
+    if (reason != DropReason::kNone) return reason;
+    *said = std::make_shared<const Said>(std::move(query));
+  } else if (body.has_answer()) {
+    const wire::SaidAnswer& in = body.answer();
+    SaidAnswer answer{{}, in.origin(), in.is_ack(), in.payload()};
+    if (in.query().size() != answer.query.size()) return DropReason::kSemantic;
+    std::memcpy(answer.query.data(), in.query().data(), answer.query.size());
+    *said = std::make_shared<const Said>(std::move(answer));
+  }
+  return DropReason::kNone;
+}
+
 wire::StatementBody EncodeBody(const UnverifiedStatement& parsed) {
   const Statement& statement = parsed.statement;
   wire::StatementBody body;
   body.set_kind(static_cast<uint32_t>(statement.kind));
   body.set_cluster(parsed.cluster);
   body.set_subject(statement.subject);
-  if (!IsOwnersKind(statement.kind)) body.set_signer(statement.signer);
+  if (!IsOfItself(statement.kind)) body.set_signer(statement.signer);
   body.set_incarnation(statement.incarnation.value());
   body.set_certificate(statement.certificate.bytes.data(), statement.certificate.bytes.size());
   if (statement.evidence) body.set_evidence(PackEvidence(*statement.evidence));
+  if (statement.said) std::visit(SaidEncoder{&body}, *statement.said);
   if (!statement.alive) return body;
   const AliveClaims& claims = *statement.alive;
   for (const Endpoint& endpoint : claims.addresses) body.add_addresses(EncodeEndpoint(endpoint));
@@ -237,6 +319,7 @@ absl::StatusOr<StatementRef> SignDraft(const StatementDraft& draft,
   statement.incarnation = draft.incarnation;
   statement.evidence = draft.evidence;
   statement.certificate = context.credentials->certificate()->sha256();
+  statement.said = draft.said;
   if (draft.kind == StatementKind::kAlive) {
     AliveClaims& claims = statement.alive.emplace();
     claims.addresses = context.addresses;
@@ -273,15 +356,15 @@ DropReason ParseStatement(std::string_view bytes, UnverifiedStatement* parsed) {
   if (!body.ParseFromArray(bytes.data(), static_cast<int>(body_size))) return DropReason::kDecode;
   Statement& statement = parsed->statement;
   if (body.kind() < static_cast<uint32_t>(StatementKind::kAlive) ||
-      body.kind() > static_cast<uint32_t>(StatementKind::kForget) ||
+      body.kind() > static_cast<uint32_t>(StatementKind::kAnswer) ||
       body.certificate().size() != statement.certificate.bytes.size()) {
     return DropReason::kSemantic;
   }
   statement.kind = static_cast<StatementKind>(body.kind());
   parsed->cluster = body.cluster();
   statement.subject = body.subject();
-  // An owner leaves itself out; naming it, even rightly, is not our encoding.
-  const bool is_owner = IsOwnersKind(statement.kind);
+  // Who speaks of itself is left out; naming it, even rightly, is not our encoding.
+  const bool is_owner = IsOfItself(statement.kind);
   if (is_owner != body.signer().empty()) return DropReason::kSemantic;
   statement.signer = is_owner ? body.subject() : body.signer();
   statement.incarnation = Incarnation(body.incarnation());
@@ -296,6 +379,8 @@ DropReason ParseStatement(std::string_view bytes, UnverifiedStatement* parsed) {
     const DropReason reason = DecodeClaims(body, &statement.alive.emplace());
     if (reason != DropReason::kNone) return reason;
   }
+  const DropReason said = DecodeSaid(body, statement.kind, &statement.said);
+  if (said != DropReason::kNone) return said;
   if (!IsSound(*parsed)) return DropReason::kSemantic;
   statement.bytes.assign(bytes);
   statement.hash = Sha256(statement.bytes);

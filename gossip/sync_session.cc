@@ -8,6 +8,7 @@
 #include "crypto/secure_random.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/message_session.h"
+#include "gossip/sync_events.h"
 #include "gossip/wire.h"
 
 namespace sotto {
@@ -20,18 +21,12 @@ namespace {
 
 constexpr uint32_t kBusyRetryMs = 1'000;
 
-std::vector<std::string> RawOf(const std::vector<StatementRef>& statements) {
-  std::vector<std::string> raw;
-  raw.reserve(statements.size());
-  for (const StatementRef& statement : statements) raw.push_back(statement->bytes);
-  return raw;
-}
-
 // The client's half after SyncRequest. OK: tables passed both ways.
 awaitable<absl::Status> ExchangeTables(std::shared_ptr<Conversation> talk, SyncRows first) {
   SyncHost& host = talk->host();
-  absl::StatusOr<SyncTable> theirs = co_await talk->ReceiveTable(std::move(first));
-  if (!theirs.ok()) co_return theirs.status();
+  absl::StatusOr<Conversation::Table> whole = co_await talk->ReceiveTable(std::move(first));
+  if (!whole.ok()) co_return whole.status();
+  const SyncTable* theirs = &whole->rows;
   host.protocol().HandleSyncTable(host.Now(), talk->peer(), *theirs);
   host.Pump();
   SyncTable ours = host.protocol().MakeSyncTable();
@@ -55,6 +50,8 @@ awaitable<absl::Status> ExchangeTables(std::shared_ptr<Conversation> talk, SyncR
   rest.statements = *std::move(verified);
   host.protocol().HandleSyncTable(host.Now(), talk->peer(), rest);
   host.Pump();
+  status = co_await CompareEvents(talk, whole->events);
+  if (!status.ok()) co_return status;
   StreamMessage done = SyncDone{};
   co_return co_await talk->Send(std::move(done));
 }
@@ -88,10 +85,14 @@ awaitable<SyncResult> SyncAsClient(std::shared_ptr<Conversation> talk, SyncReaso
     co_return result;
   }
   result.outcome = SyncOutcome::kUnreachable;
+  if (reason == SyncReason::kEvents) {
+    result.status = co_await ExchangeEvents(talk);
+    if (result.status.ok()) result.outcome = SyncOutcome::kEqual;
+    co_return result;
+  }
   SyncRequest request;
   request.set_hash = host.protocol().set_hash();
   request.reason = reason;
-  request.announce = host.protocol().standing().announced;
   StreamMessage message = request;
   result.status = co_await talk->Send(std::move(message));
   if (!result.status.ok()) co_return result;
@@ -106,8 +107,9 @@ awaitable<SyncResult> SyncAsClient(std::shared_ptr<Conversation> talk, SyncReaso
     result.status = CodedError(
         absl::StatusCode::kUnavailable, "SYNC_BUSY",
         absl::StrCat(talk->peer().name, " is busy; try again in ", busy->retry_after_ms, " ms"));
-  } else if (std::holds_alternative<SyncEqual>(*answer)) {
-    result.outcome = SyncOutcome::kEqual;
+  } else if (const auto* equal = std::get_if<SyncEqual>(&*answer)) {
+    result.status = co_await CompareEvents(talk, *equal);
+    if (result.status.ok()) result.outcome = SyncOutcome::kEqual;
   } else if (auto* rows = std::get_if<SyncRows>(&*answer)) {
     result.status = co_await ExchangeTables(talk, std::move(*rows));
     if (result.status.ok()) result.outcome = SyncOutcome::kMerged;
@@ -204,7 +206,7 @@ awaitable<absl::Status> Answer(std::shared_ptr<Conversation> talk, StreamMessage
     }
     talk->channel().LimitMessages(kStreamMessageBytesMax);
     if (request->set_hash == protocol.set_hash()) {
-      StreamMessage equal = SyncEqual{};
+      StreamMessage equal = SyncEqual{protocol.event_digest(), protocol.event_clock()};
       co_return co_await talk->Send(std::move(equal));
     }
     SyncTable table = protocol.MakeSyncTable();
@@ -212,12 +214,24 @@ awaitable<absl::Status> Answer(std::shared_ptr<Conversation> talk, StreamMessage
   }
   if (auto* rows = std::get_if<SyncRows>(&message)) {
     if (!*sync_place) co_return absl::CancelledError();
-    absl::StatusOr<SyncTable> table = co_await talk->ReceiveTable(std::move(*rows));
-    if (!table.ok()) co_return table.status();
-    protocol.HandleSyncTable(host.Now(), talk->peer(), *table);
+    absl::StatusOr<Conversation::Table> whole = co_await talk->ReceiveTable(std::move(*rows));
+    if (!whole.ok()) co_return whole.status();
+    protocol.HandleSyncTable(host.Now(), talk->peer(), whole->rows);
     host.Pump();
-    StreamMessage tombstones = SyncTombstones{RawOf(protocol.TombstonesFor(*table))};
+    StreamMessage tombstones = SyncTombstones{RawOf(protocol.TombstonesFor(whole->rows))};
     co_return co_await talk->Send(std::move(tombstones));
+  }
+  if (const auto* ids = std::get_if<EventIds>(&message)) {
+    if (!*sync_place) *sync_place = admission->AdmitSync();
+    if (!*sync_place) {
+      StreamMessage busy = StreamBusy{kBusyRetryMs};
+      co_return co_await talk->Send(std::move(busy));
+    }
+    co_return co_await AnswerEventIds(talk, *ids);
+  }
+  if (auto* events = std::get_if<EventRows>(&message)) {
+    if (!*sync_place) co_return absl::CancelledError();
+    co_return co_await TakeEvents(talk, std::move(*events));
   }
   std::vector<std::string>* raw = nullptr;
   if (auto* dead = std::get_if<SyncTombstones>(&message)) raw = &dead->statements;

@@ -34,6 +34,10 @@ enum class TimerKind : uint8_t {
   kCensus,
   kBootRetry,
   kLeaveEnd,
+  kEventSync,
+  kCoalesce,
+  kQueryEnd,
+  kAnswers,
 };
 
 struct TimerId {

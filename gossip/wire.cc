@@ -17,7 +17,7 @@ namespace {
 using google::protobuf::io::CodedInputStream;
 
 constexpr uint32_t kPreambleMagic = 0x534f5431;  // "SOT1"
-constexpr uint32_t kStreamKindLast = wire::StreamMessage::kAppReceiptFieldNumber;
+constexpr uint32_t kStreamKindLast = wire::StreamMessage::kEventRowsFieldNumber;
 constexpr int kRecursionMax = 4;
 // The envelope of a statement: a signature and some body.
 constexpr size_t kStatementBytesMin = 65;
@@ -105,6 +105,7 @@ struct MessageEncoder {
   void operator()(const Ack& m) const {
     out->mutable_ack()->set_nonce(m.nonce);
     out->mutable_ack()->set_set_hash(m.set_hash);
+    out->mutable_ack()->set_events(m.events);
   }
   void operator()(const IndirectPing& m) const {
     out->mutable_indirect_ping()->set_nonce(m.nonce);
@@ -112,6 +113,9 @@ struct MessageEncoder {
   }
   void operator()(const Nack& m) const { out->mutable_nack()->set_nonce(m.nonce); }
   void operator()(const WantOwner& m) const { out->mutable_want_owner()->set_name(m.name); }
+  void operator()(const AnswerReceipt& m) const {
+    out->mutable_answer_receipt()->set_answer(m.answer);
+  }
 };
 
 // False for a value that cannot be. A kind that we do not know gives no message.
@@ -121,7 +125,7 @@ bool DecodeMessage(const wire::Message& in, std::vector<Message>* out) {
       out->push_back(Ping{in.ping().nonce()});
       return true;
     case wire::Message::kAck:
-      out->push_back(Ack{in.ack().nonce(), in.ack().set_hash()});
+      out->push_back(Ack{in.ack().nonce(), in.ack().set_hash(), in.ack().events()});
       return true;
     case wire::Message::kIndirectPing:
       out->push_back(IndirectPing{in.indirect_ping().nonce(), in.indirect_ping().target()});
@@ -132,6 +136,9 @@ bool DecodeMessage(const wire::Message& in, std::vector<Message>* out) {
     case wire::Message::kWantOwner:
       out->push_back(WantOwner{in.want_owner().name()});
       return IsValidMemberName(in.want_owner().name());
+    case wire::Message::kAnswerReceipt:
+      out->push_back(AnswerReceipt{in.answer_receipt().answer()});
+      return true;
     case wire::Message::KIND_NOT_SET:
       return true;
   }
@@ -307,7 +314,7 @@ absl::Status CheckStatements(const std::vector<std::string>& statements) {
 // One rule for what is sent and for what is taken.
 struct StreamChecker {
   absl::Status operator()(const SyncRequest& m) const {
-    return static_cast<uint8_t>(m.reason) <= static_cast<uint8_t>(SyncReason::kTwin)
+    return static_cast<uint8_t>(m.reason) <= static_cast<uint8_t>(SyncReason::kEvents)
                ? absl::OkStatus()
                : Malformed("a reason for a sync that is not known");
   }
@@ -351,6 +358,15 @@ struct StreamChecker {
                ? absl::OkStatus()
                : Malformed("a receipt that is none");
   }
+  absl::Status operator()(const EventIds& m) const {
+    return m.ids.size() <= kSyncEventsMax ? absl::OkStatus() : TooLong("too many user events");
+  }
+  absl::Status operator()(const EventRows& m) const {
+    if (m.statements.size() > kSyncEventsMax || m.wanted.size() > kSyncEventsMax) {
+      return TooLong("too many user events");
+    }
+    return CheckStatements(m.statements);
+  }
   template <typename T>
   absl::Status operator()(const T&) const {
     return absl::OkStatus();
@@ -365,14 +381,18 @@ struct StreamEncoder {
     request->set_hash_low(m.set_hash.low);
     request->set_hash_high(m.set_hash.high);
     request->set_reason(static_cast<uint32_t>(m.reason));
-    request->set_announce(m.announce);
   }
-  void operator()(const SyncEqual&) const { out->mutable_sync_equal(); }
+  void operator()(const SyncEqual& m) const {
+    out->mutable_sync_equal()->set_events(m.events);
+    out->mutable_sync_equal()->set_clock(m.clock);
+  }
   void operator()(const SyncRows& m) const {
     wire::SyncRows* rows = out->mutable_sync_rows();
     for (const std::string& statement : m.statements) rows->add_statements(statement);
     for (const std::string& name : m.dead_names) rows->add_dead_names(name);
     rows->set_last(m.last);
+    rows->set_events(m.events);
+    rows->set_clock(m.clock);
   }
   void operator()(const SyncTombstones& m) const { Fill(m.statements, out->mutable_tombstones()); }
   void operator()(const SyncDone&) const { out->mutable_sync_done(); }
@@ -400,6 +420,15 @@ struct StreamEncoder {
   void operator()(const AppReceipt& m) const {
     out->mutable_app_receipt()->set_verdict(static_cast<uint32_t>(m.verdict));
   }
+  void operator()(const EventIds& m) const {
+    out->mutable_event_ids()->mutable_ids()->Add(m.ids.begin(), m.ids.end());
+  }
+  void operator()(const EventRows& m) const {
+    wire::EventRows* rows = out->mutable_event_rows();
+    for (const std::string& statement : m.statements) rows->add_statements(statement);
+    rows->mutable_wanted()->Add(m.wanted.begin(), m.wanted.end());
+    rows->set_clock(m.clock);
+  }
 
   static void Fill(const std::vector<std::string>& from, wire::ByteList* to) {
     for (const std::string& item : from) to->add_items(item);
@@ -419,14 +448,14 @@ absl::StatusOr<StreamMessage> TakeMessage(wire::StreamMessage& in) {
     case wire::StreamMessage::kSyncRequest: {
       const wire::SyncRequest& m = in.sync_request();
       if (m.reason() > 255) return Malformed("a reason for a sync that is not known");
-      return SyncRequest{
-          {m.hash_low(), m.hash_high()}, static_cast<SyncReason>(m.reason()), m.announce()};
+      return SyncRequest{{m.hash_low(), m.hash_high()}, static_cast<SyncReason>(m.reason())};
     }
     case wire::StreamMessage::kSyncEqual:
-      return SyncEqual{};
+      return SyncEqual{in.sync_equal().events(), in.sync_equal().clock()};
     case wire::StreamMessage::kSyncRows: {
       wire::SyncRows* m = in.mutable_sync_rows();
-      return SyncRows{Take(m->mutable_statements()), Take(m->mutable_dead_names()), m->last()};
+      return SyncRows{Take(m->mutable_statements()), Take(m->mutable_dead_names()), m->last(),
+                      m->events(), m->clock()};
     }
     case wire::StreamMessage::kTombstones:
       return SyncTombstones{Take(in.mutable_tombstones()->mutable_items())};
@@ -459,6 +488,15 @@ absl::StatusOr<StreamMessage> TakeMessage(wire::StreamMessage& in) {
     case wire::StreamMessage::kAppReceipt:
       if (in.app_receipt().verdict() > 255) return Malformed("a receipt that is none");
       return AppReceipt{static_cast<AppReceipt::Verdict>(in.app_receipt().verdict())};
+    case wire::StreamMessage::kEventIds: {
+      const auto& ids = in.event_ids().ids();
+      return EventIds{{ids.begin(), ids.end()}};
+    }
+    case wire::StreamMessage::kEventRows: {
+      wire::EventRows* m = in.mutable_event_rows();
+      return EventRows{
+          Take(m->mutable_statements()), {m->wanted().begin(), m->wanted().end()}, m->clock()};
+    }
     case wire::StreamMessage::KIND_NOT_SET:
       break;
   }
@@ -522,6 +560,8 @@ std::vector<SyncRows> SplitSyncRows(SyncRows rows, size_t bytes_max) {
     room_for(name, kSyncDeadNamesMax, &SyncRows::dead_names);
     parts.back().dead_names.push_back(std::move(name));
   }
+  parts.back().events = rows.events;
+  parts.back().clock = rows.clock;
   return parts;
 }
 

@@ -30,6 +30,7 @@
 #include "gossip/member.h"
 #include "gossip/messages.h"
 #include "gossip/set_hash.h"
+#include "gossip/user_events.h"
 
 namespace sotto {
 
@@ -47,6 +48,8 @@ inline constexpr size_t kPreambleKeysMax = 16;
 inline constexpr size_t kStreamMessageBytesMax = 8 * 1024 * 1024;
 inline constexpr size_t kSyncStatementsMax = 65'536;  // for each message, and for a whole sync
 inline constexpr size_t kSyncDeadNamesMax = 65'536;
+// Ids and statements in one message: a store of user events whole.
+inline constexpr size_t kSyncEventsMax = UserEventStore::kEventsMax;
 inline constexpr size_t kStreamCertificatesMax = 1'024;  // asked for, or sent, in one message
 
 // What one application tells another. A larger one than kMessageDirectBytesMax is announced first.
@@ -114,15 +117,16 @@ absl::StatusOr<BootId> CheckPreamble(const Preamble& preamble, std::string_view 
 
 // ---- messages of a stream -----------------------------------------------------------------------
 
-// "This is my table's hash; let us compare." `announce`: the sender's own Alive is among its rows.
+// "This is my table's hash; let us compare."
 struct SyncRequest {
   SetHash set_hash;
   SyncReason reason = SyncReason::kRoutine;
-  bool announce = false;
   friend bool operator==(const SyncRequest&, const SyncRequest&) = default;
 };
-// "The same as mine."
+// "The same as mine." And what user events there are here: digest (0: none) and Lamport clock.
 struct SyncEqual {
+  uint64_t events = 0;
+  uint64_t clock = 0;
   friend bool operator==(const SyncEqual&, const SyncEqual&) = default;
 };
 // A table, whole or a part of it (see SplitSyncRows): statements as bytes, and names called dead.
@@ -130,6 +134,8 @@ struct SyncRows {
   std::vector<std::string> statements;
   std::vector<std::string> dead_names;
   bool last = true;
+  uint64_t events = 0;  // as in SyncEqual; they count with the last part
+  uint64_t clock = 0;
   friend bool operator==(const SyncRows&, const SyncRows&) = default;
 };
 struct SyncTombstones {
@@ -192,10 +198,23 @@ struct AppReceipt {
   friend bool operator==(const AppReceipt&, const AppReceipt&) = default;
 };
 
+// "These user events I hold." The answer is EventRows.
+struct EventIds {
+  std::vector<uint64_t> ids;
+  friend bool operator==(const EventIds&, const EventIds&) = default;
+};
+// What the other end lacks; `wanted` is what it is asked for in turn, in EventRows without wishes.
+struct EventRows {
+  std::vector<std::string> statements;
+  std::vector<uint64_t> wanted;
+  uint64_t clock = 0;
+  friend bool operator==(const EventRows&, const EventRows&) = default;
+};
+
 using StreamMessage =
     std::variant<SyncRequest, SyncEqual, SyncRows, SyncTombstones, SyncDone, WantCertificates,
                  CertificateBundle, StreamPing, StreamAck, StreamBusy, WantStatement,
-                 StreamStatements, AppMessage, AppReceipt>;
+                 StreamStatements, AppMessage, AppReceipt, EventIds, EventRows>;
 
 // RESOURCE_EXHAUSTED MESSAGE_TOO_LONG: beyond a limit above.
 absl::StatusOr<std::string> EncodeStreamMessage(const StreamMessage& message);

@@ -21,7 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   SOTTO_CHECK(parsed.body().size() + parsed.signature().size() == bytes.size());
   SOTTO_CHECK(sotto::IsValidMemberName(statement.subject));
   SOTTO_CHECK(sotto::IsValidMemberName(statement.signer));
-  SOTTO_CHECK(sotto::IsOwnersKind(statement.kind) == (statement.subject == statement.signer));
+  SOTTO_CHECK(sotto::IsOfItself(statement.kind) == (statement.subject == statement.signer));
+  SOTTO_CHECK(sotto::IsSaidKind(statement.kind) == (statement.said != nullptr));
+  if (statement.said) SOTTO_CHECK(sotto::IsSoundSaid(*statement.said));
   SOTTO_CHECK(statement.incarnation.boot_number() >= 1);
   SOTTO_CHECK(statement.alive.has_value() == (statement.kind == sotto::StatementKind::kAlive));
   if (!statement.alive) return 0;

@@ -135,8 +135,8 @@ TEST(BroadcastQueue, OnlyJoinsAndUpdatesRestWhenHeardAgain) {
 
 // What a member says; `number` tells one from another.
 StatementRef Say(const std::string& who, uint32_t number, size_t bytes = 0) {
-  auto said = std::make_shared<Statement>(
-      *FakeAccusation(StatementKind::kUserEvent, who, Incarnation::Of(1, number), who));
+  auto said = std::make_shared<Statement>(*testing::FakeSaid(
+      MakeFakeProcess(who), SaidEvent{"deploy", "", number + 1}, Incarnation::Of(1, number)));
   said->bytes.resize(std::max(said->bytes.size(), bytes), 'x');
   return said;
 }

@@ -86,7 +86,15 @@ void CoreDriver::Do(const Action& action) {
     pongs.push_back(*pong);
   } else if (const auto* emit = std::get_if<EmitEvent>(&action)) {
     events.push_back(emit->event);
-  } else {
+  } else if (const auto* said = std::get_if<DeliverUserEvent>(&action)) {
+    user_events.push_back(said->event);
+  } else if (const auto* asked = std::get_if<DeliverQuery>(&action)) {
+    queries.push_back(asked->query);
+  } else if (const auto* reply = std::get_if<QueryReplied>(&action)) {
+    replies.push_back(*reply);
+  } else if (const auto* ended = std::get_if<QueryEnded>(&action)) {
+    ended_queries.push_back(*ended);
+  } else if (std::holds_alternative<LeaveFinished>(action)) {
     left = true;
   }
 }
@@ -108,6 +116,15 @@ void CoreDriver::AnswerPacket(const SendPacket& send) {
     }
     if (!answer.messages.empty()) core.HandlePacket(now, source, answer);
   }
+}
+
+SayVerdict CoreDriver::Finish(const Say& say) {
+  if (say.result.verdict == SayVerdict::kOk && say.draft) {
+    signed_statements.push_back(FakeSign(*say.draft, self));
+    core.HandleSigned(now, signed_statements.back());
+  }
+  Settle();
+  return say.result.verdict;
 }
 
 void CoreDriver::FinishSync(SyncReason reason, SyncOutcome outcome, const Source* peer) {

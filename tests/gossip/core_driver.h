@@ -89,6 +89,11 @@ class CoreDriver {
   void Sleep(Duration d) { now += d; }
   // Carries out what the core asks; call it after an input given to `core` directly.
   void Settle();
+  // Signs and hands over what the core has prepared to say.
+  SayVerdict Finish(const Say& say);
+  SayVerdict SayEvent(std::string_view name, std::string_view payload = {}, bool coalesce = true) {
+    return Finish(core.PrepareEvent(now, name, payload, coalesce));
+  }
   // Ends the oldest open sync of `reason`.
   void FinishSync(SyncReason reason, SyncOutcome outcome, const Source* peer = nullptr);
 
@@ -128,6 +133,10 @@ class CoreDriver {
   std::vector<Event> events;
   // Members to whom "the kernel" refuses our datagrams.
   std::set<std::string, std::less<>> refusing;
+  std::vector<UserEvent> user_events;
+  std::vector<ReceivedQuery> queries;
+  std::vector<QueryReplied> replies;
+  std::vector<QueryEnded> ended_queries;
   std::vector<SyncCall> syncs;
   std::vector<SendStreamPing> stream_pings;
   std::vector<MeasuredRtt> measured_rtts;

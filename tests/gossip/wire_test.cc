@@ -54,8 +54,9 @@ TEST(WirePacketTest, BoundsOfTheCoreHold) {
   const auto size = [](const Packet& packet) { return EncodePacket(packet).size(); };
   const std::string longest(kMemberNameBytesMax, 'n');
   const std::vector<Message> all = {
-      Ping{~0ull}, Ack{~0ull, ~0ull}, IndirectPing{~0ull, "a"}, IndirectPing{~0ull, longest},
-      Nack{~0ull}, WantOwner{"a"},    WantOwner{longest}};
+      Ping{~0ull},          Ack{~0ull, ~0ull},        Ack{~0ull, ~0ull, ~0ull},
+      AnswerReceipt{~0ull}, IndirectPing{~0ull, "a"}, IndirectPing{~0ull, longest},
+      Nack{~0ull},          WantOwner{"a"},           WantOwner{longest}};
   for (const Message& message : all) {
     Packet packet;
     packet.messages = {message};
@@ -275,8 +276,8 @@ TEST(PacketTest, ACoordinateGoesThereAndBackAndHasALimit) {
 
 TEST(StreamMessageTest, EachKindGoesThereAndBack) {
   const std::vector<StreamMessage> all = {
-      SyncRequest{{1, 2}, SyncReason::kTwin, true},
-      SyncRequest{{0, 0}, SyncReason::kJoin, false},
+      SyncRequest{{1, 2}, SyncReason::kEvents},
+      SyncRequest{{0, 0}, SyncReason::kJoin},
       SyncEqual{},
       SyncRows{{std::string(250, 'a'), std::string(150, 'b')}, {"gw-4", "gw-5"}, true},
       SyncRows{{}, {}, false},
@@ -295,7 +296,13 @@ TEST(StreamMessageTest, EachKindGoesThereAndBack) {
       AppMessage{kMessageBytesMax, ""},
       AppMessage{kMessageBytesMax, std::string(kMessageBytesMax, 'm')},
       AppReceipt{AppReceipt::Verdict::kGoOn},
-      AppReceipt{AppReceipt::Verdict::kFailed}};
+      AppReceipt{AppReceipt::Verdict::kFailed},
+      SyncEqual{7, 300},
+      SyncRows{{}, {}, true, 8, 9},
+      EventIds{},
+      EventIds{{1, ~uint64_t{0}}},
+      EventRows{},
+      EventRows{{std::string(300, 'e')}, {5, 6}, uint64_t{1} << 61}};
   for (const StreamMessage& message : all) {
     const auto bytes = EncodeStreamMessage(message);
     SOTTO_ASSERT_OK(bytes);
@@ -308,7 +315,7 @@ TEST(StreamMessageTest, EachKindGoesThereAndBack) {
 
 // Equal hashes end a sync in under 100 bytes of payload.
 TEST(StreamMessageTest, EqualTablesCostLittle) {
-  const auto request = EncodeStreamMessage(SyncRequest{{~0ull, ~0ull}, SyncReason::kTwin, true});
+  const auto request = EncodeStreamMessage(SyncRequest{{~0ull, ~0ull}, SyncReason::kTwin});
   const auto equal = EncodeStreamMessage(SyncEqual{});
   EXPECT_LE(request->size() + equal->size(), 32u);
 }
@@ -333,6 +340,21 @@ TEST(StreamMessageTest, LimitsHoldBothWays) {
       HasCode("MESSAGE_TOO_LONG"));
   SOTTO_EXPECT_OK(
       EncodeStreamMessage(WantCertificates{std::vector<Hash256>(kStreamCertificatesMax)}));
+  EventIds ids{std::vector<uint64_t>(kSyncEventsMax)};
+  SOTTO_EXPECT_OK(EncodeStreamMessage(ids));
+  ids.ids.push_back(1);
+  EXPECT_THAT(EncodeStreamMessage(ids), HasCode("MESSAGE_TOO_LONG"));
+  EventRows events{std::vector<std::string>(kSyncEventsMax, std::string(200, 's')), {}, 1};
+  SOTTO_EXPECT_OK(EncodeStreamMessage(events));
+  events.wanted.resize(kSyncEventsMax + 1);
+  EXPECT_THAT(EncodeStreamMessage(events), HasCode("MESSAGE_TOO_LONG"));
+  events.wanted.clear();
+  events.statements.emplace_back(200, 's');
+  EXPECT_THAT(EncodeStreamMessage(events), HasCode("MESSAGE_TOO_LONG"));
+  EXPECT_THAT(EncodeStreamMessage(EventRows{{"short"}, {}, 1}), HasCode("STREAM_MALFORMED"));
+  wire::StreamMessage crowd;
+  for (size_t i = 0; i <= kSyncEventsMax; ++i) crowd.mutable_event_ids()->add_ids(i);
+  EXPECT_THAT(DecodeStreamMessage(crowd.SerializeAsString()), HasCode("MESSAGE_TOO_LONG"));
   EXPECT_THAT(EncodeStreamMessage(CertificateBundle{{""}}), HasCode("STREAM_MALFORMED"));
   EXPECT_THAT(EncodeStreamMessage(CertificateBundle{{std::string(4'097, 'c')}}),
               HasCode("STREAM_MALFORMED"));
@@ -340,7 +362,7 @@ TEST(StreamMessageTest, LimitsHoldBothWays) {
               HasCode("MESSAGE_TOO_LONG"));
 
   wire::StreamMessage raw;
-  raw.mutable_sync_request()->set_reason(6);
+  raw.mutable_sync_request()->set_reason(7);
   EXPECT_THAT(DecodeStreamMessage(raw.SerializeAsString()), HasCode("STREAM_MALFORMED"));
   raw.mutable_sync_request()->set_reason(256);  // must not wrap round to a known one
   EXPECT_THAT(DecodeStreamMessage(raw.SerializeAsString()), HasCode("STREAM_MALFORMED"));
@@ -401,10 +423,11 @@ TEST(StreamMessageTest, ManySmallPartsAreCountedBeforeTheyAreBuilt) {
 }
 
 TEST(StreamMessageTest, KindsOfANewerNodeAreTold) {
-  EXPECT_THAT(DecodeStreamMessage(std::string_view("\x7a\x03xyz", 5)), HasCode("MESSAGE_UNKNOWN"));
+  EXPECT_THAT(DecodeStreamMessage(std::string_view("\x92\x01\x03xyz", 6)),
+              HasCode("MESSAGE_UNKNOWN"));
   EXPECT_THAT(DecodeStreamMessage(""), HasCode("MESSAGE_UNKNOWN"));
   std::string ping = *EncodeStreamMessage(StreamPing{5});
-  ping += std::string_view("\x7a\x03xyz", 5);
+  ping += std::string_view("\x92\x01\x03xyz", 6);
   EXPECT_THAT(DecodeStreamMessage(ping), IsOkAndHolds(StreamMessage(StreamPing{5})));
 }
 

@@ -6,16 +6,16 @@ namespace sotto::sim {
 
 std::vector<Scenario> AllScenarios() {
   std::vector<Scenario> all;
-  for (const auto* family :
-       {&MembershipScenarios(), &PartitionScenarios(), &FailureScenarios(), &HostileScenarios()}) {
+  for (const auto* family : {&MembershipScenarios(), &PartitionScenarios(), &FailureScenarios(),
+                             &HostileScenarios(), &SaidScenarios()}) {
     all.insert(all.end(), family->begin(), family->end());
   }
   return all;
 }
 
 const Scenario* FindScenario(std::string_view name) {
-  for (const auto* family :
-       {&MembershipScenarios(), &PartitionScenarios(), &FailureScenarios(), &HostileScenarios()}) {
+  for (const auto* family : {&MembershipScenarios(), &PartitionScenarios(), &FailureScenarios(),
+                             &HostileScenarios(), &SaidScenarios()}) {
     for (const Scenario& scenario : *family) {
       if (scenario.name == name) return &scenario;
     }

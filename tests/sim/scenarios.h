@@ -42,6 +42,7 @@ const std::vector<Scenario>& MembershipScenarios();
 const std::vector<Scenario>& PartitionScenarios();
 const std::vector<Scenario>& FailureScenarios();
 const std::vector<Scenario>& HostileScenarios();
+const std::vector<Scenario>& SaidScenarios();
 
 }  // namespace sotto::sim
 

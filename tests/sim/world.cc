@@ -246,6 +246,8 @@ void World::CarryOut(Node& node, Action& action) {
   } else if (std::holds_alternative<LeaveFinished>(action)) {
     node.left = true;
     Note(node, "leave finished", kNobody);
+  } else {
+    TellSaid(node, action);
   }
 }
 

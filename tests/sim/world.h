@@ -43,6 +43,7 @@ struct WorldCounters {
   uint64_t syncs_equal = 0, syncs_merged = 0, syncs_failed = 0, syncs_busy = 0, syncs_self = 0;
   uint64_t suspected = 0, refuted = 0, left = 0, returned = 0, forgotten = 0, accused = 0;
   uint64_t conflicts = 0, pauses_noticed = 0, boots_persisted = 0;
+  uint64_t events_told = 0, events_replayed = 0, event_syncs = 0, events_synced = 0;
   uint64_t true_deaths = 0;   // of a member that was not running
   uint64_t false_deaths = 0;  // of one that was, whatever the network did to it
 };
@@ -79,6 +80,11 @@ class World {
   bool Forget(uint32_t at, const std::string& name);
   void SetTags(uint32_t node, std::vector<Tag> tags);
   void AddContact(uint32_t node, uint32_t contact);
+  // False if it may not say that now.
+  bool SendEvent(uint32_t node, const std::string& name, const std::string& payload = {});
+  // The query's id, or nothing if it may not be asked now. What comes of it: see WatchSaid.
+  std::optional<Hash256> Query(uint32_t node, const QueryRequest& request);
+  bool Answer(uint32_t node, const Hash256& query, const std::string& payload);
   // The name under which this address starts; a duplicate is made with it.
   void Rename(uint32_t node, std::string name);
   void FailDisk(uint32_t node, bool fails);
@@ -143,6 +149,11 @@ class World {
   void Watch(std::function<void(uint32_t node, const Event&)> watcher) {
     watcher_ = std::move(watcher);
   }
+  // What members say, as it reaches the application of a node: DeliverUserEvent, DeliverQuery,
+  // QueryReplied, QueryEnded. It is called after the input that caused it.
+  void WatchSaid(std::function<void(uint32_t node, const Action&)> watcher) {
+    said_watcher_ = std::move(watcher);
+  }
 
  private:
   struct Node;
@@ -172,6 +183,9 @@ class World {
   void Sign(Node& node, const StatementDraft& draft);
   void Persist(Node& node, uint32_t boot_number);
   void Tell(Node& node, const Event& event);
+  void TellSaid(Node& node, const Action& action);
+  // Signs and hands over what the core has prepared; false if it has not.
+  bool FinishSay(Node& node, const Say& say);
   void CountDeath(Node& node, const Event& event);
 
   void Transmit(Node& from, const SendPacket& send);
@@ -190,6 +204,10 @@ class World {
   void ServerGetsTable(const std::shared_ptr<Exchange>& exchange);
   void ClientGetsTombstones(const std::shared_ptr<Exchange>& exchange);
   void StreamPing(Node& client, const SendStreamPing& ping);
+  void CompareEvents(const std::shared_ptr<Exchange>& exchange, SyncOutcome outcome,
+                     uint64_t their_events, uint64_t their_clock);
+  void ServerGetsEventIds(const std::shared_ptr<Exchange>& exchange, SyncOutcome outcome);
+  void ClientGetsEvents(const std::shared_ptr<Exchange>& exchange, SyncOutcome outcome);
   bool PathStands(const Exchange& exchange) const;
 
   std::set<std::string> Living() const;
@@ -216,6 +234,7 @@ class World {
   std::set<std::string> excused_;
   std::set<uint32_t> excused_observers_;
   std::function<void(uint32_t, const Event&)> watcher_;
+  std::function<void(uint32_t, const Action&)> said_watcher_;
   struct Failure {
     std::string text;
     std::vector<uint32_t> nodes;

@@ -45,6 +45,7 @@ struct World::Node {
   uint64_t process = 0;            // unique among all processes of the run
   SelfIdentity identity;
   StatementRef own_alive;
+  Hash256 last_said;
   bool paused = false;
   bool leaving = false;
   bool left = false;
@@ -84,6 +85,11 @@ struct World::Exchange {
   SetHash client_hash;
   SyncTable server_table, client_table;
   std::vector<StatementRef> tombstones;
+  std::vector<uint64_t> event_ids;
+  EventDifference events;
+  uint64_t server_events = 0;
+  uint64_t event_clock = 0;
+  bool events_only = false;
   bool counted = false;  // among the server's sessions
   bool ping = false;     // a direct probe: silence needs no report
 };

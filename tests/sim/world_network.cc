@@ -18,6 +18,9 @@ std::string Describe(const Message& message) {
   if (auto* ack = std::get_if<Ack>(&message)) return "ack " + std::to_string(ack->nonce % 9973);
   if (auto* ask = std::get_if<IndirectPing>(&message)) return "ask " + ask->target;
   if (auto* nack = std::get_if<Nack>(&message)) return "nack " + std::to_string(nack->nonce % 9973);
+  if (auto* receipt = std::get_if<AnswerReceipt>(&message)) {
+    return "receipt " + std::to_string(receipt->answer % 9973);
+  }
   return "want " + std::get<WantOwner>(message).name;
 }
 
@@ -168,7 +171,7 @@ void World::NoteQuestions(Node& to, const Packet& packet) {
     if (auto* want = std::get_if<WantOwner>(&message)) invariants_.OnAsked(to.index, want->name);
   }
   for (const StatementRef& statement : packet.statements) {
-    if (IsOwnersKind(statement->kind)) continue;
+    if (IsOfItself(statement->kind)) continue;
     std::optional<MemberInfo> known = to.core->Find(statement->subject);
     // An accusation that was answered long ago deserves that answer.
     if (known && known->incarnation > statement->incarnation) {

@@ -25,6 +25,7 @@ void World::Dial(Node& client, const StartSync& start) {
   exchange->id = start.id;
   exchange->client = client.index;
   exchange->client_process = client.process;
+  exchange->events_only = start.reason == SyncReason::kEvents;
   std::optional<uint32_t> address;
   std::string expected;
   if (auto* contact = std::get_if<ContactId>(&start.target)) {
@@ -146,10 +147,20 @@ void World::ServerGetsHash(const std::shared_ptr<Exchange>& exchange) {
   }
   ++server.serving;
   exchange->counted = true;
+  if (exchange->events_only) {
+    exchange->event_ids = client.core->EventIds();
+    return ServerGetsEventIds(exchange, SyncOutcome::kEqual);
+  }
   if (client.core->set_hash() == server.core->set_hash()) {
-    return Continue(exchange, 1, [this, exchange] { Finish(exchange, SyncOutcome::kEqual, true); });
+    const uint64_t events = server.core->event_digest();
+    const uint64_t clock = server.core->event_clock();
+    return Continue(exchange, 1, [this, exchange, events, clock] {
+      CompareEvents(exchange, SyncOutcome::kEqual, events, clock);
+    });
   }
   exchange->server_table = server.core->MakeSyncTable();
+  exchange->server_events = server.core->event_digest();
+  exchange->event_clock = server.core->event_clock();
   Continue(exchange, 1, [this, exchange] { ClientGetsTable(exchange); });
 }
 
@@ -192,7 +203,60 @@ void World::ClientGetsTombstones(const std::shared_ptr<Exchange>& exchange) {
     Input(client, "tombstones",
           [&](Protocol& core, Instant now) { core.HandleSyncTable(now, source, table); });
   }
-  Finish(exchange, SyncOutcome::kMerged, true);
+  if (!client.core) return;
+  CompareEvents(exchange, SyncOutcome::kMerged, exchange->server_events, exchange->event_clock);
+}
+
+// ---- user events --------------------------------------------------------------------------------
+
+void World::CompareEvents(const std::shared_ptr<Exchange>& exchange, SyncOutcome outcome,
+                          uint64_t their_events, uint64_t their_clock) {
+  Node& client = At(exchange->client);
+  const Node& server = At(exchange->server);
+  if (client.core->event_digest() != their_events) {
+    exchange->event_ids = client.core->EventIds();
+    return Continue(exchange, 1,
+                    [this, exchange, outcome] { ServerGetsEventIds(exchange, outcome); });
+  }
+  const Source source{server.name, server.identity.boot_id};
+  Input(client, "events",
+        [&](Protocol& core, Instant now) { core.HandleSyncEvents(now, source, {}, their_clock); });
+  Finish(exchange, outcome, true);
+}
+
+void World::ServerGetsEventIds(const std::shared_ptr<Exchange>& exchange, SyncOutcome outcome) {
+  const Node& server = At(exchange->server);
+  ++counters_.event_syncs;
+  exchange->events = server.core->CompareEvents(exchange->event_ids);
+  exchange->event_clock = server.core->event_clock();
+  counters_.events_synced += exchange->events.lacking.size() + exchange->events.wanted.size();
+  Continue(exchange, 1, [this, exchange, outcome] { ClientGetsEvents(exchange, outcome); });
+}
+
+void World::ClientGetsEvents(const std::shared_ptr<Exchange>& exchange, SyncOutcome outcome) {
+  Node& client = At(exchange->client);
+  Node& server = At(exchange->server);
+  const Source source{server.name, server.identity.boot_id};
+  const Source back{client.name, client.identity.boot_id};
+  Note(client, "events from", server.index);
+  Input(client, "events", [&](Protocol& core, Instant now) {
+    core.HandleSyncEvents(now, source, exchange->events.lacking, exchange->event_clock);
+  });
+  if (!client.core) return;
+  if (!exchange->events.wanted.empty()) {
+    // Tells and goes: what the server makes of it, the client does not wait for.
+    After(network_.StreamDelay(client.index, server.index),
+          [this, process = server.process, index = server.index, back,
+           events = client.core->FindEvents(exchange->events.wanted),
+           clock = client.core->event_clock()] {
+            Node& there = At(index);
+            if (there.process != process || there.paused) return;
+            Input(there, "events", [&](Protocol& core, Instant now) {
+              core.HandleSyncEvents(now, back, events, clock);
+            });
+          });
+  }
+  Finish(exchange, outcome, true);
 }
 
 void World::StreamPing(Node& client, const SendStreamPing& ping) {

@@ -45,6 +45,7 @@ StatementRef FakeSign(const SelfIdentity& by, const StatementDraft& draft);
 // Shorthands.
 StatementRef FakeAlive(const FakeProcess& by, Incarnation incarnation, std::vector<Tag> tags = {});
 StatementRef FakeLeave(const FakeProcess& by, Incarnation incarnation);
+StatementRef FakeSaid(const FakeProcess& by, Said said, Incarnation incarnation);
 StatementRef FakeAccusation(StatementKind kind, std::string_view subject, Incarnation incarnation,
                             std::string_view by);
 

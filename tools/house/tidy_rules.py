@@ -28,8 +28,8 @@ OPENSSL = ("cmd/sottod/process.cc", "gossip/stream_channel.cc", "tests/",
            "tools/bench/allocations.cc", "tools/bench/openssl_gcm.cc")
 # Headers that may show Asio, Beast or protobuf: the shell's own, which no public one includes.
 HEAVY_HEADERS = ("cmd/sottod/", "gossip/conversation.h", "gossip/message_", "gossip/node_",
-                 "gossip/stream_channel.h", "gossip/sync_session.h", "gossip/udp_transport.h",
-                 "tests/")
+                 "gossip/stream_channel.h", "gossip/sync_events.h", "gossip/sync_session.h",
+                 "gossip/udp_transport.h", "tests/")
 SQL = ("store/", "tests/", "cmd/sotto/commands/store")
 
 _CORE_WORDS = re.compile(

@@ -1,0 +1,65 @@
+#include "gossip/sync_events.h"
+
+#include <cstdint>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gossip/base/coded_error.h"
+
+namespace sotto {
+
+using boost::asio::awaitable;
+
+awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, EventRows rows) {
+  SyncHost& host = talk->host();
+  absl::StatusOr<std::vector<StatementRef>> events =
+      co_await talk->Resolve(std::move(rows.statements));
+  if (!events.ok()) co_return events.status();
+  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), *events, rows.clock);
+  host.Pump();
+  co_return absl::OkStatus();
+}
+
+awaitable<absl::Status> AnswerEventIds(std::shared_ptr<Conversation> talk, EventIds ids) {
+  Protocol& protocol = talk->host().protocol();
+  EventDifference difference = protocol.CompareEvents(ids.ids);
+  StreamMessage told =
+      EventRows{RawOf(difference.lacking), std::move(difference.wanted), protocol.event_clock()};
+  co_return co_await talk->Send(std::move(told));
+}
+
+awaitable<absl::Status> ExchangeEvents(std::shared_ptr<Conversation> talk) {
+  Protocol& protocol = talk->host().protocol();
+  StreamMessage ids = EventIds{protocol.EventIds()};
+  absl::Status status = co_await talk->Send(std::move(ids));
+  if (!status.ok()) co_return status;
+  absl::StatusOr<StreamMessage> answer = co_await talk->Next();
+  if (!answer.ok()) co_return answer.status();
+  if (const auto* busy = std::get_if<StreamBusy>(&*answer)) {
+    co_return CodedError(
+        absl::StatusCode::kUnavailable, "SYNC_BUSY",
+        absl::StrCat(talk->peer().name, " is busy; try again in ", busy->retry_after_ms, " ms"));
+  }
+  auto* rows = std::get_if<EventRows>(&*answer);
+  if (rows == nullptr) {
+    co_return CodedError(absl::StatusCode::kInvalidArgument, "STREAM_MALFORMED",
+                         absl::StrCat(talk->peer().name, " did not tell its user events"));
+  }
+  const std::vector<uint64_t> wanted = std::move(rows->wanted);
+  status = co_await TakeEvents(talk, std::move(*rows));
+  if (!status.ok() || wanted.empty()) co_return status;
+  StreamMessage told = EventRows{RawOf(protocol.FindEvents(wanted)), {}, protocol.event_clock()};
+  co_return co_await talk->Send(std::move(told));
+}
+
+awaitable<absl::Status> CompareEvents(std::shared_ptr<Conversation> talk, SyncEqual theirs) {
+  SyncHost& host = talk->host();
+  if (theirs.events != host.protocol().event_digest()) co_return co_await ExchangeEvents(talk);
+  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), {}, theirs.clock);
+  host.Pump();
+  co_return absl::OkStatus();
+}
+
+}  // namespace sotto
