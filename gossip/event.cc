@@ -53,4 +53,9 @@ std::string LeaderOf(const std::vector<MemberInfo>& members) {
   return "";
 }
 
+const std::shared_ptr<const AliveClaims>& NoClaims() {
+  static const auto kNone = std::make_shared<const AliveClaims>();
+  return kNone;
+}
+
 }  // namespace sotto

@@ -3,6 +3,7 @@
 #define SOTTO_GOSSIP_EVENT_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,6 +52,9 @@ struct Event {
   std::string detail;           // a few words where the kind does not say it all
 };
 
+// What somebody claims who has said nothing.
+const std::shared_ptr<const AliveClaims>& NoClaims();
+
 // One row of the members table as it is shown.
 struct MemberInfo {
   std::string name;
@@ -61,7 +65,8 @@ struct MemberInfo {
   std::optional<Instant> dies_at;     // a suspect's deadline
   std::optional<Duration> rtt;        // of the last answered probe
   StatementRef owner;                 // the member's own highest statement
-  AliveClaims claims;                 // of the last Alive seen
+  // Of the last Alive seen, shared with it; never null.
+  std::shared_ptr<const AliveClaims> claims = NoClaims();
   bool is_self = false;
 };
 

@@ -23,9 +23,11 @@ namespace {
 
 constexpr Duration kFormerIdentity = Duration::Seconds(10);  // W7
 constexpr int64_t kClockJumpNs = 1'000'000'000;              // W7
-constexpr std::chrono::milliseconds kHousekeepEvery{200};
-constexpr int kTurnsPerSecond = 5;
-constexpr int kTurnsPerWallClock = 60 * kTurnsPerSecond;
+constexpr std::chrono::seconds kHousekeepEvery{1};
+constexpr int kTurnsPerTidying = 10;
+constexpr int kTurnsPerWallClock = 60;
+// What an unchanged table's picture says of round trips and agreement may be as old as this.
+constexpr Duration kViewAge = Duration::Seconds(1);
 constexpr size_t kRefusalsMax = 64;
 constexpr size_t kRefusalCodesMax = 64;
 constexpr Duration kWantForget = Duration::Seconds(60);
@@ -191,16 +193,17 @@ int64_t NodeCore::UnixSeconds() const { return ClockNs(CLOCK_REALTIME) / 1'000'0
 // ---- time ---------------------------------------------------------------------------------------
 
 void NodeCore::ArmTimer() {
+  // One that fires too early costs less than setting it anew with every datagram.
   const Instant deadline = protocol_->NextDeadline();
-  if (deadline == Instant::Never()) {
-    timer_.cancel();
-    return;
-  }
+  if (deadline >= armed_for_) return;
+  armed_for_ = deadline;
   timer_.expires_at(std::chrono::steady_clock::time_point(
       std::chrono::nanoseconds(std::max<int64_t>(deadline.nanos(), 0))));
   timer_.async_wait([weak = weak_from_this()](const error_code& ec) {
     const auto self = weak.lock();
     if (ec || !self || self->stopped_) return;
+    self->armed_for_ = Instant::Never();
+    self->CheckClocks();
     const Instant now = self->Now();
     const Instant due = self->protocol_->NextDeadline();
     if (due < now) self->protocol_->HandleLoopLag(now, now - due);
@@ -217,7 +220,7 @@ void NodeCore::Housekeep() {
     protocol_->HandleWallClock(Now(), UnixSeconds());
     Pump();
   }
-  if (view_dirty_ || housekeeping_turns_ % kTurnsPerSecond == 0) PublishView();
+  if (view_dirty_) PublishView();
   housekeeping_.expires_after(kHousekeepEvery);
   housekeeping_.async_wait([weak = weak_from_this()](const error_code& ec) {
     const auto self = weak.lock();
@@ -241,22 +244,9 @@ void NodeCore::CheckClocks() {
 // as long as that member is also heard (docs/decisions: an outsider must not be able to blind a
 // node).
 void NodeCore::CheckKeys() {
-  if (housekeeping_turns_ % kTurnsPerSecond != 0) return;
   const Instant now = Now();
-  const Duration recent = options_.protocol.probe_interval * 2;
-  size_t others = 0;
-  size_t garbled = 0;
-  for (const MemberInfo& member : protocol_->Members()) {
-    if (member.is_self || member.state > MemberState::kSuspect) continue;
-    ++others;
-    const auto it = heard_.find(member.claims.boot_id);
-    if (it == heard_.end() || !it->second.any_key_drop) continue;
-    garbled += now - it->second.key_drop < recent && now - it->second.valid > recent;
-  }
-  if (garbled * 2 > others) {
-    protocol_->HandleKeyTrouble(now);
-    Pump();
-  }
+  if (now - last_key_drop_ < options_.protocol.probe_interval * 2) JudgeKeys(now);
+  if (housekeeping_turns_ % kTurnsPerTidying != 0) return;
   for (auto it = heard_.begin(); it != heard_.end();) {
     // A replay window lives as long as its boot id is remembered, shown or not (W6).
     if (protocol_->FindBoot(it->first)) {
@@ -274,6 +264,23 @@ void NodeCore::CheckKeys() {
   if (housekeeping_turns_ % kTurnsPerWallClock == 0) {
     coordinates_->Retain(
         [this](std::string_view name) { return protocol_->Find(name).has_value(); });
+  }
+}
+
+void NodeCore::JudgeKeys(Instant now) {
+  const Duration recent = options_.protocol.probe_interval * 2;
+  size_t others = 0;
+  size_t garbled = 0;
+  for (const MemberInfo& member : protocol_->Members()) {
+    if (member.is_self || member.state > MemberState::kSuspect) continue;
+    ++others;
+    const auto it = heard_.find(member.claims->boot_id);
+    if (it == heard_.end() || !it->second.any_key_drop) continue;
+    garbled += now - it->second.key_drop < recent && now - it->second.valid > recent;
+  }
+  if (garbled * 2 > others) {
+    protocol_->HandleKeyTrouble(now);
+    Pump();
   }
 }
 
@@ -295,7 +302,17 @@ void NodeCore::Reboot(std::string_view why) {
 
 // ---- views, logs, watchers ----------------------------------------------------------------------
 
-std::shared_ptr<const NodeView> NodeCore::View() const {
+std::shared_ptr<const NodeView> NodeCore::View() {
+  std::shared_ptr<const NodeView> view = HeldView();
+  if (!view_dirty_ && Now() - view->now < kViewAge) return view;
+  // A newer one, unless the node is at work: nobody waits for a picture.
+  const std::unique_lock turn(*turn_, std::try_to_lock);
+  if (!turn.owns_lock() || stopped_) return view;
+  PublishView();
+  return HeldView();
+}
+
+std::shared_ptr<const NodeView> NodeCore::HeldView() const {
   const std::lock_guard lock(view_mutex_);
   return view_;
 }
@@ -373,7 +390,7 @@ void NodeCore::Release(const std::vector<StatementRef>& statements) {
 
 std::shared_ptr<WatchQueue> NodeCore::Watch(WatchCallback callback, WatchOptions options) {
   if (view_dirty_ && !stopped_) PublishView();
-  return watchers_.Add(std::move(callback), options, View());
+  return watchers_.Add(std::move(callback), options, HeldView());
 }
 
 void NodeCore::Tell(WatchBody body) {
@@ -386,7 +403,7 @@ void NodeCore::FlushItems() {
   const std::vector<WatchItem> items = std::exchange(items_, {});
   if (watchers_.empty()) return;
   PublishView();
-  watchers_.Publish(items, View());
+  watchers_.Publish(items, HeldView());
 }
 
 }  // namespace sotto

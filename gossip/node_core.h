@@ -9,6 +9,7 @@
 #define SOTTO_GOSSIP_NODE_CORE_H_
 
 #include <array>
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -63,7 +64,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   const boost::asio::any_io_executor& executor() const { return executor_; }
 
   // From any thread.
-  std::shared_ptr<const NodeView> View() const;
+  std::shared_ptr<const NodeView> View();
 
   // On the strand.
   const NodeStats& CurrentStats();
@@ -211,8 +212,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   void Housekeep();
   void CheckClocks();
   void CheckKeys();
+  void JudgeKeys(Instant now);
   void Reboot(std::string_view why);
   void PublishView();
+  std::shared_ptr<const NodeView> HeldView() const;
   // Numbers what subscriptions are to hear at the end of this Pump().
   void Tell(WatchBody body);
   void FlushItems();
@@ -250,7 +253,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   bool stopped_ = false;
   bool pumping_ = false;
   bool pump_again_ = false;
-  bool view_dirty_ = true;
+  // Read by View() without the turn: at worst it hands out a picture that is being replaced.
+  std::atomic<bool> view_dirty_{true};
+  Instant armed_for_ = Instant::Never();  // what timer_ waits for
+  Instant last_key_drop_;
   int64_t clock_gap_ns_ = 0;  // realtime less monotonic, at the last look
   int64_t pid_ = 0;
   int housekeeping_turns_ = 0;

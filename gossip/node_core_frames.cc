@@ -49,6 +49,7 @@ void NodeCore::HandleDatagram(const Endpoint& from, std::span<const uint8_t> dat
       Heard& heard = heard_[frame.boot_id];
       heard.key_drop = now;
       heard.any_key_drop = true;
+      last_key_drop_ = now;
     }
     return;
   }

@@ -47,7 +47,7 @@ absl::Status Unreachable(std::string_view why) {
 }  // namespace
 
 StatementRef NodeCore::AliveOf(const MemberInfo& member) const {
-  if (StatementRef alive = protocol_->FindBoot(member.claims.boot_id)) return alive;
+  if (StatementRef alive = protocol_->FindBoot(member.claims->boot_id)) return alive;
   return member.owner && member.owner->alive ? member.owner : nullptr;
 }
 

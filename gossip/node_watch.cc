@@ -60,6 +60,7 @@ bool WatchQueue::Next(WatchItem* item) {
     items_.pop_front();
     item->view = latest_;
   } else {
+    latest_.reset();  // a table is large, and the next item brings a newer one
     scheduled_ = false;
     return false;
   }

@@ -154,6 +154,7 @@ void Protocol::Impl::HandlePacket(Instant now, const Source& from, const Packet&
   }
   member->knows_us = true;
   member->heard = now_;
+  member->must_hello = false;
   last_heard_from_ = member->number;
   std::vector<Message> replies;
   PacketBudget budget;
@@ -240,7 +241,7 @@ MemberInfo Protocol::Impl::InfoOf(const MemberEntry& member) const {
   info.since = member.since;
   info.owner = member.row.owner();
   if (info.owner) info.incarnation = info.owner->incarnation;
-  if (member.alive) info.claims = *member.alive->alive;
+  if (member.alive) info.claims = {member.alive, &*member.alive->alive};
   info.rtt = member.rtt;
   if (&member == own_) {
     info.is_self = true;
@@ -255,6 +256,7 @@ MemberInfo Protocol::Impl::InfoOf(const MemberEntry& member) const {
 
 std::vector<MemberInfo> Protocol::Impl::Members(bool all) const {
   std::vector<MemberInfo> result;
+  result.reserve(members_.size());
   for (const auto& [name, member] : members_) {
     const bool shown = &member == own_ || (member.listed && (all || !member.hidden));
     if (shown) result.push_back(InfoOf(member));

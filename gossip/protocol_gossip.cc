@@ -142,9 +142,19 @@ void Protocol::Impl::SendStatement(MemberEntry& member, const StatementRef& stat
 
 void Protocol::Impl::Send(MemberEntry& member, Packet packet) {
   if (!IsActive() || !member.alive) return;
-  const bool hello = !member.knows_us && now_ >= member.hello_after;
+  const bool hello =
+      !member.knows_us && now_ >= member.hello_after && (member.must_hello || !IsKnownToAll());
   if (hello) member.hello_after = now_ + kHelloEvery;
   actions_.push_back(SendPacket{member.alive, std::move(packet), hello});
+}
+
+// Our Alive is in the tables of the members who acked last, so that very likely all hold it: hellos
+// cost more than all else that a resting node sends. Who does not answer gets one all the same.
+bool Protocol::Impl::IsKnownToAll() const {
+  const uint64_t own = set_hash().low;
+  return views_.size() >= std::min(kViewsMax, living_.size()) &&
+         std::all_of(views_.begin(), views_.end(),
+                     [own](const auto& view) { return view.second == own; });
 }
 
 void Protocol::Impl::SendToStale(const StatementRef& to, MemberEntry& member) {

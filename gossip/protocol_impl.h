@@ -70,8 +70,9 @@ struct MemberEntry {
   StatementRef in_hash;                  // what the set hash holds of it
   int32_t living_slot = -1;              // place in living_
 
-  Instant heard;          // when its present process was last heard, or else heard of
-  bool knows_us = false;  // a datagram bound to our boot id has come from its present process
+  Instant heard;            // when its present process was last heard, or else heard of
+  bool knows_us = false;    // a datagram bound to our boot id has come from its present process
+  bool must_hello = false;  // it has not answered although it should know us: it may not
   Instant hello_after;
   Instant tell_after;  // rate limits: its accusation to itself, asking for O, our Alive to it
   Instant ask_after;
@@ -306,6 +307,7 @@ class Protocol::Impl {
 
   // ---- protocol_gossip.cc
   bool FitsPacket(const Statement& statement) const;
+  bool IsKnownToAll() const;
   void Broadcast(BroadcastClass broadcast_class, const StatementRef& statement);
   void ArmGossip();
   void OnGossipTick();
@@ -336,6 +338,7 @@ class Protocol::Impl {
   void OnRetryTimer();
   void ArmRetry();
   void OnRoutineTimer();
+  void ScheduleJoinAgain();
   void OnJoinAgain();
   void NoteView(MemberEntry& from, uint64_t hash);
   void ConsiderHashSync();
@@ -487,6 +490,8 @@ class Protocol::Impl {
   size_t retries_in_flight_ = 0;
   Instant retry_after_;
   Instant expect_after_;
+  Instant join_again_latest_;
+  static constexpr size_t kViewsMax = 4;
   std::vector<std::pair<uint32_t, uint64_t>> views_;     // last acks of distinct members
   std::deque<std::pair<uint64_t, uint64_t>> fruitless_;  // pairs of hashes
   Instant differ_since_ = Instant::Never();

@@ -44,6 +44,10 @@ void Protocol::Impl::OnProbeTimeout(uint64_t nonce) {
   MemberEntry* target = ByNumber(probe.member);
   if (!target || !target->IsLiving()) return;
   probe.indirect = true;
+  if (!target->knows_us && now_ >= target->hello_after) {
+    target->must_hello = true;
+    SendMessages(*target, {Ping{nonce}});
+  }
   const auto relays = PickLiving(static_cast<size_t>(options_.indirect_probes), target);
   for (MemberEntry* relay : relays) {
     ++counters_.indirect_asked;

@@ -13,7 +13,6 @@ constexpr size_t kRetriesInFlightMax = 3;
 constexpr size_t kDeadNamesMax = 1'024;
 // Tombstones told in one sync; the rest follow in a later one, when these are known there.
 constexpr size_t kTombstonesMax = 8'192;
-constexpr size_t kViewsMax = 4;
 constexpr size_t kFruitlessMax = 64;
 constexpr Duration kExpectSpread = Duration::Seconds(1);
 constexpr Duration kExpectEvery = Duration::Seconds(5);
@@ -175,10 +174,7 @@ void Protocol::Impl::OnContactFinished(uint32_t index, SyncOutcome outcome, cons
   if (outcome == SyncOutcome::kSelf) contact.member = self_.name;
   if (answered) {
     contact.member = peer->name;
-    if (!std::exchange(contact_answered_, true) && standing_.announced) {
-      Arm(TimerKind::kJoinAgain,
-          now_ + sync_rng_.Between(options_.join_resync_min, options_.join_resync_max));
-    }
+    if (!std::exchange(contact_answered_, true) && standing_.announced) ScheduleJoinAgain();
   }
   // One that answered without a word of itself was starting as well: until it is in the table, it
   // is asked again soon.
@@ -241,8 +237,22 @@ void Protocol::Impl::OnRoutineTimer() {
   BeginSync({.reason = SyncReason::kRoutine, .member = std::string(member->name)}, member->alive);
 }
 
+void Protocol::Impl::ScheduleJoinAgain() {
+  join_again_latest_ = now_ + options_.join_resync_max * 4;
+  Arm(TimerKind::kJoinAgain,
+      now_ + sync_rng_.Between(options_.join_resync_min, options_.join_resync_max));
+}
+
+// Where many join at once, those who asked first know least: as long as members keep appearing, the
+// second sync waits, so that it finds the most.
 void Protocol::Impl::OnJoinAgain() {
   if (!IsActive() || standing_.leaving || living_.empty()) return;
+  const Duration still = options_.join_resync_min / 2;
+  if (now_ < hash_changed_at_ + still && now_ < join_again_latest_) {
+    Arm(TimerKind::kJoinAgain,
+        hash_changed_at_ + still + sync_rng_.Between(Duration(), options_.join_resync_min));
+    return;
+  }
   const MemberEntry* member = living_[sync_rng_.Below(living_.size())];
   BeginSync({.reason = SyncReason::kJoinAgain, .member = std::string(member->name)}, member->alive);
 }

@@ -111,19 +111,20 @@ json::object MemberObject(const DaemonSnapshot& s, const MemberInfo& member) {
   out["self"] = member.is_self;
   out["state"] = Text(ToString(member.state));
   out["since_s"] = std::max(0.0, Seconds(s.now - member.since));
-  out["addresses"] = Endpoints(member.claims.addresses);
-  out["tags"] = TagsObject(member.claims.tags);
+  out["addresses"] = Endpoints(member.claims->addresses);
+  out["tags"] = TagsObject(member.claims->tags);
   out["incarnation"] = IncarnationJson(member.incarnation);
-  out["boot_id"] = Text(Hex(member.claims.boot_id.bytes));
+  out["boot_id"] = Text(Hex(member.claims->boot_id.bytes));
   out["rtt_s"] = member.rtt ? json::value(Seconds(*member.rtt)) : json::value(nullptr);
   out["suspected_by"] = Texts(member.accusers);
   out["dies_in_s"] = member.dies_at ? json::value(std::max(0.0, Seconds(*member.dies_at - s.now)))
                                     : json::value(nullptr);
   out["certificate_sha256"] =
       member.owner ? json::value(Text(Hex(member.owner->certificate.bytes))) : json::value(nullptr);
-  out["certificate_not_after"] = member.claims.not_after_unix_s != 0
-                                     ? json::value(Text(UtcSeconds(member.claims.not_after_unix_s)))
-                                     : json::value(nullptr);
+  out["certificate_not_after"] =
+      member.claims->not_after_unix_s != 0
+          ? json::value(Text(UtcSeconds(member.claims->not_after_unix_s)))
+          : json::value(nullptr);
   return out;
 }
 

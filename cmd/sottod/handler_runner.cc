@@ -293,10 +293,10 @@ std::string MemberLine(std::string_view what, const Event& event, const MemberIn
   json::array addresses;
   json::object tags;
   if (member != nullptr) {
-    for (const Endpoint& address : member->claims.addresses) {
+    for (const Endpoint& address : member->claims->addresses) {
       addresses.push_back(Text(ToString(address)));
     }
-    for (const Tag& tag : member->claims.tags) tags[ValidUtf8(tag.key)] = Text(tag.value);
+    for (const Tag& tag : member->claims->tags) tags[ValidUtf8(tag.key)] = Text(tag.value);
   }
   line["state"] = member == nullptr ? json::value(nullptr) : Text(ToString(member->state));
   line["addresses"] = std::move(addresses);

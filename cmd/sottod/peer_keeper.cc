@@ -73,7 +73,7 @@ void PeerKeeper::Apply(const NodeView& view) {
     has_company = has_company || is_living;
     if (is_living || (member.state == MemberState::kDead && !book_->Contains(member.name))) {
       const int64_t ago_s = is_living ? 0 : (view.now - member.since).nanos() / 1'000'000'000;
-      book_->Set({member.name, member.claims.addresses, now_s - ago_s});
+      book_->Set({member.name, member.claims->addresses, now_s - ago_s});
     } else if (is_gone && !leaving_) {
       book_->Remove(member.name);
     }

@@ -39,7 +39,7 @@ class ServiceRegistry {
     const auto view = node_->View();  // held: a range's temporaries end before its loop
     for (const sotto::MemberInfo& member : view->members) {
       if (member.state != sotto::MemberState::kAlive) continue;
-      for (const sotto::Tag& tag : member.claims.tags) {
+      for (const sotto::Tag& tag : member.claims->tags) {
         if (tag.key == kPrefix + service) found[member.name] = tag.value;
       }
     }

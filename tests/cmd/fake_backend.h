@@ -30,9 +30,11 @@ inline MemberInfo MakeMember(const std::string& name, MemberState state, Instant
   member.state = state;
   member.since = since;
   member.incarnation = Incarnation::Of(3, 1);
-  member.claims.addresses = {LoopbackEndpoint(7950)};
-  member.claims.tags = {{"role", "gateway"}};
-  member.claims.not_after_unix_s = 1'800'000'000;
+  AliveClaims claims;
+  claims.addresses = {LoopbackEndpoint(7950)};
+  claims.tags = {{"role", "gateway"}};
+  claims.not_after_unix_s = 1'800'000'000;
+  member.claims = std::make_shared<const AliveClaims>(std::move(claims));
   auto statement = std::make_shared<Statement>();
   statement->subject = name;
   statement->certificate.bytes.fill(0xab);

@@ -258,8 +258,10 @@ class RunnerTest : public HandlerTest {
     MemberInfo info;
     info.name = member;
     info.state = MemberState::kDead;
-    info.claims.addresses = {*ParseEndpoint("10.0.0.3:7950")};
-    info.claims.tags = {{"role", "gate\"way"}};
+    AliveClaims claims;
+    claims.addresses = {*ParseEndpoint("10.0.0.3:7950")};
+    claims.tags = {{"role", "gate\"way"}};
+    info.claims = std::make_shared<const AliveClaims>(std::move(claims));
     runner_->OnEvent("member_died", event, &info);
   }
 

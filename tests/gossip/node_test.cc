@@ -96,7 +96,7 @@ TEST_F(NodeTest, TagsReachEverybody) {
     const auto view = a->View();
     for (const MemberInfo& member : view->members) {
       if (member.name == "b") {
-        return member.claims.tags == std::vector<Tag>{{"role", "gateway"}, {"zone", "fra1"}};
+        return member.claims->tags == std::vector<Tag>{{"role", "gateway"}, {"zone", "fra1"}};
       }
     }
     return false;

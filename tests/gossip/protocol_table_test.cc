@@ -68,7 +68,7 @@ TEST(Table, ChangedTagsUpdateOnce) {  // [5]
   d.Tell("a", tagged);
   d.Tell("a", tagged);
   EXPECT_EQ(d.Count(EventKind::kUpdated, "a"), 1u);
-  EXPECT_EQ(d.core.Find("a")->claims.tags, (std::vector<Tag>{{"role", "db"}}));
+  EXPECT_EQ(d.core.Find("a")->claims->tags, (std::vector<Tag>{{"role", "db"}}));
 }
 
 TEST(Table, ARestartUnderAHigherBootNumberIsTheSameMemberUpdated) {

@@ -70,7 +70,7 @@ void BusyContacts(World& world) {
   if (!world.ExpectAgreement(world.HealBound(), "busy contacts")) return;
   for (uint32_t i = 0; i < world.size(); ++i) {
     for (const MemberInfo& member : world.core(i).Members()) {
-      world.Expect(member.claims.tags == std::vector<Tag>{{"round", "9"}},
+      world.Expect(member.claims->tags == std::vector<Tag>{{"round", "9"}},
                    world.name(i) + " holds old tags of " + member.name);
     }
   }
@@ -153,7 +153,7 @@ void DuplicateName(World& world) {
   world.Expect(world.core(real).incarnation() == before, "nor has it anything to answer");
   for (uint32_t i = 0; i < twin; ++i) {
     auto info = world.core(i).Find(world.name(real));
-    world.Expect(info && info->claims.boot_id == boot,
+    world.Expect(info && info->claims->boot_id == boot,
                  world.name(i) + " still holds the real process");
   }
   world.Expect(world.counters().conflicts > 0, "the conflict was told");

@@ -142,15 +142,29 @@ class Bench {
       sum.syncs_equal += stats.syncs_equal;
       sum.syncs_busy += stats.syncs_busy;
       sum.syncs_failed += stats.syncs_failed;
+      sum.send_errors += stats.send_errors;
+      for (size_t r = 0; r < kDropReasons; ++r) sum.drops[r] += stats.drops[r];
       sum.protocol.probes += stats.protocol.probes;
       sum.protocol.probes_failed += stats.protocol.probes_failed;
       sum.protocol.refutations += stats.protocol.refutations;
     }
-    return {{"frames_sent", sum.frames_sent},         {"hellos_sent", sum.hellos_sent},
-            {"udp_bytes_sent", sum.udp_bytes_sent},   {"tls_dialed", sum.tls_dialed},
-            {"syncs_merged", sum.syncs_merged},       {"syncs_equal", sum.syncs_equal},
-            {"syncs_busy", sum.syncs_busy},           {"syncs_failed", sum.syncs_failed},
-            {"probes", sum.protocol.probes},          {"probes_failed", sum.protocol.probes_failed},
+    boost::json::object drops;
+    for (size_t r = 0; r < kDropReasons; ++r) {
+      const std::string reason(ToString(static_cast<DropReason>(r)));
+      if (sum.drops[r] > 0) drops[reason] = sum.drops[r];
+    }
+    return {{"frames_sent", sum.frames_sent},
+            {"hellos_sent", sum.hellos_sent},
+            {"udp_bytes_sent", sum.udp_bytes_sent},
+            {"send_errors", sum.send_errors},
+            {"drops", drops},
+            {"tls_dialed", sum.tls_dialed},
+            {"syncs_merged", sum.syncs_merged},
+            {"syncs_equal", sum.syncs_equal},
+            {"syncs_busy", sum.syncs_busy},
+            {"syncs_failed", sum.syncs_failed},
+            {"probes", sum.protocol.probes},
+            {"probes_failed", sum.protocol.probes_failed},
             {"refutations", sum.protocol.refutations}};
   }
 

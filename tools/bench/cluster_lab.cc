@@ -25,9 +25,8 @@ void Observer::Hear(const WatchItem& item) {
   const Clock::time_point now = Clock::now();
   const std::lock_guard lock(mutex_);
   if (const auto* snapshot = std::get_if<WatchSnapshot>(&item.body)) {
-    living_.clear();
     for (const MemberInfo& member : snapshot->view->members) {
-      if (member.state <= MemberState::kSuspect) living_.insert(member.name);
+      Count(member.name, member.state <= MemberState::kSuspect);
     }
     return;
   }
@@ -36,23 +35,30 @@ void Observer::Hear(const WatchItem& item) {
   switch (event->kind) {
     case EventKind::kJoined:
     case EventKind::kReturned:
-      living_.insert(event->member);
+      Count(event->member, true);
       break;
     case EventKind::kDied:
       deaths_.emplace(event->member, now);
       [[fallthrough]];
     case EventKind::kLeft:
     case EventKind::kForgotten:
-      living_.erase(event->member);
+      Count(event->member, false);
       break;
     default:
       break;
   }
 }
 
+void Observer::Count(const std::string& name, bool living) {
+  const size_t index = ClusterLab::IndexOf(name);
+  if (index >= living_.size() || living_[index] == living) return;
+  living_[index] = living;
+  living_count_ += living ? 1 : -1;
+}
+
 size_t Observer::Living() const {
   const std::lock_guard lock(mutex_);
-  return living_.size();
+  return living_count_;
 }
 
 std::optional<Clock::time_point> Observer::DeadSince(const std::string& name) const {
@@ -109,6 +115,11 @@ std::string ClusterLab::NameOf(size_t index) {
   return name;
 }
 
+size_t ClusterLab::IndexOf(const std::string& name) {
+  size_t index = SIZE_MAX;
+  return std::sscanf(name.c_str(), "node-%zu", &index) == 1 ? index : SIZE_MAX;
+}
+
 absl::Status ClusterLab::Prepare(const std::function<void(size_t)>& progress) {
   const int64_t now = std::time(nullptr);
   SOTTO_ASSIGN_OR_RETURN(const PemPair authority,
@@ -155,7 +166,7 @@ absl::Status ClusterLab::Create() {
   for (size_t i = 0; i < options_.nodes; ++i) {
     SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<Node> node, Node::Start(OptionsOf(i)));
     if (i == 0) contact_ = ToString(node->View()->bound.front());
-    observers_.push_back(std::make_unique<Observer>());
+    observers_.push_back(std::make_unique<Observer>(options_.nodes));
     Observer* const observer = observers_.back().get();
     WatchOptions watch;
     watch.queue_max = 4 * options_.nodes + 1'024;  // no death goes uncounted

@@ -14,7 +14,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +34,7 @@ struct ClusterOptions {
 // What one node has been told.
 class Observer {
  public:
+  explicit Observer(size_t nodes) : living_(nodes) {}
   void Hear(const WatchItem& item);
   // Members it counts as alive or suspect, itself included once it has announced itself.
   size_t Living() const;
@@ -44,8 +44,11 @@ class Observer {
   size_t FalseDeaths(const std::vector<std::string>& killed) const;
 
  private:
+  void Count(const std::string& name, bool living);
+
   mutable std::mutex mutex_;
-  std::set<std::string> living_;
+  std::vector<bool> living_;  // by the member's number; small, since it counts as the nodes' memory
+  size_t living_count_ = 0;
   std::multimap<std::string, Clock::time_point> deaths_;
 };
 
@@ -67,6 +70,7 @@ class ClusterLab {
 
   size_t size() const { return nodes_.size(); }
   static std::string NameOf(size_t index);
+  static size_t IndexOf(const std::string& name);  // SIZE_MAX: not one of ours
   Node& node(size_t index) { return *nodes_[index]; }
   const Observer& observer(size_t index) const { return *observers_[index]; }
 
