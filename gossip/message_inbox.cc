@@ -52,10 +52,8 @@ MessageInbox::Place MessageInbox::Admit(const std::string& from, size_t bytes) {
   });
 }
 
-namespace {
-
 // Shared by the stream that waits and the callback's thread.
-struct Delivery {
+struct MessageInbox::Delivery {
   enum Phase : int { kWaiting, kRunning, kOver };
   explicit Delivery(asio::any_io_executor e) : executor(e), timer(e) {}
   asio::any_io_executor executor;
@@ -63,6 +61,10 @@ struct Delivery {
   std::atomic<int> phase{kWaiting};
   std::optional<AppReceipt::Verdict> verdict;  // on `executor`
 };
+
+namespace {
+
+using Delivery = MessageInbox::Delivery;
 
 void Call(const std::shared_ptr<Delivery>& delivery, const MessageInbox::Callback& callback,
           const ReceivedMessage& message) {
@@ -85,6 +87,10 @@ void Call(const std::shared_ptr<Delivery>& delivery, const MessageInbox::Callbac
 
 }  // namespace
 
+void MessageInbox::Stop() {
+  for (const auto& delivery : deliveries_) delivery->timer.cancel();
+}
+
 asio::awaitable<std::optional<AppReceipt::Verdict>> MessageInbox::Deliver(
     asio::any_io_executor executor, ReceivedMessage message, Place place) {
   const auto delivery = std::make_shared<Delivery>(executor);
@@ -92,9 +98,11 @@ asio::awaitable<std::optional<AppReceipt::Verdict>> MessageInbox::Deliver(
   runner_->PostCall([delivery, callback = callback_, message = std::move(message),
                      place = std::move(place)] { Call(delivery, *callback, message); });
   boost::system::error_code ec;
+  deliveries_.insert(delivery);
   if (!delivery->verdict) {
     co_await delivery->timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
   }
+  deliveries_.erase(delivery);
   if (!delivery->verdict) {
     // It has not begun: then it will not, and the sender may be told so.
     int waiting = Delivery::kWaiting;

@@ -2,7 +2,8 @@
 //
 // A place is taken before the bytes are read and given back when the callback has returned, so that
 // neither a fast sender nor a slow application makes this node hold more than the limits below.
-// Threads: any. Ownership: places hold what they count in.
+// Threads: Admit() and the end of a place: any; the rest on the node's strand. Ownership: places hold
+// what they count in.
 #ifndef SOTTO_GOSSIP_MESSAGE_INBOX_H_
 #define SOTTO_GOSSIP_MESSAGE_INBOX_H_
 
@@ -12,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "gossip/node.h"
@@ -42,12 +44,17 @@ class MessageInbox {
   // and has not returned in time.
   boost::asio::awaitable<std::optional<AppReceipt::Verdict>> Deliver(
       boost::asio::any_io_executor executor, ReceivedMessage message, Place place);
+  // Ends the waiting of all deliveries; on their executor, or with the node's turn held.
+  void Stop();
+
+  struct Delivery;
 
  private:
   struct Counts;
   const std::shared_ptr<CallbackRunner> runner_;
   const std::shared_ptr<const Callback> callback_;
   const std::shared_ptr<Counts> counts_;
+  std::set<std::shared_ptr<Delivery>> deliveries_;  // that wait; touched on the executor only
 };
 
 }  // namespace sotto

@@ -178,6 +178,7 @@ void NodeCore::Stop() {
   }
   joins_.clear();
   for (auto& done : std::exchange(leaves_, {})) done(gone);
+  inbox_.Stop();
   for (auto& [member, box] : outboxes_) FailOutbox(&box, gone);
   for (auto& [number, wait] : std::exchange(pings_, {})) {
     wait->timer.cancel();

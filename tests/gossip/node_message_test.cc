@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <boost/asio/io_context.hpp>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,8 @@
 
 namespace sotto {
 namespace {
+
+namespace asio = boost::asio;
 
 // What an application was told. It may be told to hold its callbacks, or to throw.
 class Application {
@@ -247,6 +250,30 @@ TEST_F(NodeMessageTest, AReceiverThatStopsLeavesTheSenderInNoDoubtThatItDoesNotK
   EXPECT_EQ("MESSAGE_UNCONFIRMED", code);
   application_.Hold(false);
   stopper.join();
+}
+
+// Nothing of a node that is gone keeps the embedder's loop from ending.
+TEST_F(NodeMessageTest, ANodeThatIsDestroyedLeavesNoWorkInTheEmbeddersLoop) {
+  asio::io_context io(1), callbacks(1);  // nobody runs the callbacks: the message stays undelivered
+  NodeOptions options = Options("a");
+  options.io = &io;
+  options.callbacks_io = &callbacks;
+  options.on_message = application_.Callback();
+  a_ = Start(std::move(options));
+  std::thread loop([&] { io.run(); });
+  options = Options("b");
+  options.join = {Address(*a_)};
+  b_ = Start(std::move(options));
+  ASSERT_TRUE(Eventually([&] { return Alive(*a_) == 2 && Alive(*b_) == 2; }));
+  std::thread sender(
+      [&] { EXPECT_EQ("MESSAGE_UNCONFIRMED", ErrorCode(b_->Send("a", "x", seconds(20)))); });
+  ASSERT_TRUE(Eventually([&] { return a_->Stats().messages_received == 1; }));
+  const auto begun = steady_clock::now();
+  a_.reset();
+  loop.join();
+  EXPECT_LT(steady_clock::now() - begun, seconds(5));
+  sender.join();
+  EXPECT_TRUE(application_.Messages().empty());
 }
 
 TEST_F(NodeMessageTest, PingsAreTimedByDatagramAndStream) {
