@@ -1,11 +1,11 @@
 #include "tests/sim/sim_cluster.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <set>
 #include <utility>
+#include <variant>
 
 #include "gossip/base/check.h"
 #include "tests/sim/world.h"
@@ -51,6 +51,12 @@ class SimCluster::Impl {
  public:
   explicit Impl(const SimOptions& options) : world_(ToWorld(options)), ears_(options.nodes) {
     world_.Watch([this](uint32_t node, const Event& event) { Hear(node, event); });
+    world_.WatchSaid([this](uint32_t node, const Action& action) {
+      const auto* said = std::get_if<DeliverUserEvent>(&action);
+      if (!said) return;
+      Say(world_.name(node) + " hears event " + said->event.name + " of " + said->event.from);
+      Put(node, said->event);
+    });
   }
 
   sim::World& world() { return world_; }
@@ -148,10 +154,14 @@ class SimCluster::Impl {
     for (const std::string& name : event.by) by += (by.empty() ? " by " : ", ") + name;
     Say(world_.name(node) + " hears: " + event.member + " " + std::string(ToString(event.kind)) +
         by);
+    Put(node, event);
+  }
+
+  void Put(uint32_t node, WatchBody body) {
     Ear& ear = ears_[node];
     ++ear.sequence;
     if (ear.callbacks.empty()) return;
-    ear.queue.push_back(WatchItem{ear.epoch, ear.sequence, event, nullptr});
+    ear.queue.push_back(WatchItem{ear.epoch, ear.sequence, std::move(body), nullptr});
     Schedule(node);
   }
 
@@ -254,6 +264,13 @@ void SimCluster::Resume(uint32_t node) {
 void SimCluster::SetTags(uint32_t node, std::vector<Tag> tags) {
   impl_->CheckNode(node);
   if (running(node)) impl_->world().SetTags(node, std::move(tags));
+}
+
+bool SimCluster::SendEvent(uint32_t node, const std::string& name, const std::string& payload) {
+  impl_->CheckNode(node);
+  if (!running(node)) return false;
+  impl_->Say(Name(node) + " says event " + name);
+  return impl_->world().SendEvent(node, name, payload);
 }
 
 bool SimCluster::running(uint32_t node) const {

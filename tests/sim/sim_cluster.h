@@ -66,6 +66,8 @@ class SimCluster {
   void Resume(uint32_t node);
   // A node that does not run ignores this.
   void SetTags(uint32_t node, std::vector<Tag> tags);
+  // As Node::SendEvent; false if the node does not run, or may not say it now.
+  bool SendEvent(uint32_t node, const std::string& name, const std::string& payload);
   bool running(uint32_t node) const;
 
   // ---- the network ------------------------------------------------------------------------------
@@ -96,8 +98,9 @@ class SimCluster {
   // Some node runs, and every one that does sees exactly those as alive, and all tables are equal.
   bool Agreed() const;
   // What Node::Watch gives at this node: a snapshot at each start, under a new epoch, then every
-  // event. Called during Run…; any method but Run… may be called from it. Several callbacks for
-  // one node hear in the order in which they were added.
+  // event, also those of SendEvent; queries are not simulated. Called during Run…; any method but
+  // Run… may be called from it. Several callbacks for one node hear in the order in which they were
+  // added.
   void OnEvent(uint32_t node, WatchCallback callback);
   // Within this, a crash is known to every node that can still hear the others; and after Heal(),
   // all agree again.

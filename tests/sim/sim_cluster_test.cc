@@ -15,11 +15,13 @@ namespace {
 using namespace std::chrono_literals;
 
 const Event* EventOf(const WatchItem& item) { return std::get_if<Event>(&item.body); }
+const UserEvent* SaidIn(const WatchItem& item) { return std::get_if<UserEvent>(&item.body); }
 bool IsSnapshot(const WatchItem& item) { return std::holds_alternative<WatchSnapshot>(item.body); }
 
 // "died n2", …, for each event.
 std::string Words(const WatchItem& item) {
   if (IsSnapshot(item)) return "snapshot";
+  if (SaidIn(item)) return SaidIn(item)->from + " says " + SaidIn(item)->payload;
   return std::string(ToString(EventOf(item)->kind)) + " " + EventOf(item)->member;
 }
 
@@ -65,6 +67,30 @@ TEST(SimClusterTest, CallbacksGetASnapshotThenEveryEventInOrder) {
   cluster.OnEvent(0, [&](const WatchItem& item) { later.push_back(Words(item)); });
   cluster.RunFor(1ms);
   EXPECT_EQ(std::vector<std::string>{"snapshot"}, later);
+}
+
+TEST(SimClusterTest, WhatIsSaidIsHeardOnceByAllThatCan) {
+  SimCluster cluster(4);
+  EXPECT_FALSE(cluster.SendEvent(0, "deploy", "v0")) << "it does not run";
+  ASSERT_TRUE(Joined(cluster)) << cluster.Report();
+  std::vector<std::string> heard;
+  for (uint32_t node = 0; node < cluster.size(); ++node) {
+    cluster.OnEvent(node, [&, node](const WatchItem& item) {
+      if (SaidIn(item)) heard.push_back(cluster.Name(node) + ": " + Words(item));
+    });
+  }
+  cluster.Partition({{0, 1, 2}, {3}});
+  EXPECT_TRUE(cluster.SendEvent(1, "deploy", "v1"));
+  cluster.RunFor(5s);
+  std::sort(heard.begin(), heard.end());
+  EXPECT_EQ((std::vector<std::string>{"n0: n1 says v1", "n1: n1 says v1", "n2: n1 says v1"}), heard)
+      << cluster.Report();
+  // The one that was away is told when it is back.
+  cluster.Heal();
+  EXPECT_TRUE(cluster.RunUntil([&] { return heard.size() == 4; }, cluster.HealBound()))
+      << cluster.Report();
+  EXPECT_EQ("n3: n1 says v1", heard.back());
+  EXPECT_FALSE(cluster.SendEvent(1, "_sotto/x", "")) << "a reserved name";
 }
 
 TEST(SimClusterTest, ARestartBeginsANewEpochWithASnapshot) {
