@@ -2,8 +2,8 @@
 //
 // A place is taken before the bytes are read and given back when the callback has returned, so that
 // neither a fast sender nor a slow application makes this node hold more than the limits below.
-// Threads: Admit() and the end of a place: any; the rest on the node's strand. Ownership: places hold
-// what they count in.
+// Threads: Admit() and the end of a place: any; the rest on the node's strand.
+// Ownership: places hold what they count in.
 #ifndef SOTTO_GOSSIP_MESSAGE_INBOX_H_
 #define SOTTO_GOSSIP_MESSAGE_INBOX_H_
 
