@@ -134,21 +134,25 @@ StatementRef VerifiedStore::FindStatement(const Hash256& hash) {
   const std::lock_guard lock(mutex_);
   const auto found = statements_.find(hash);
   if (found == statements_.end()) return nullptr;
-  statement_order_.splice(statement_order_.end(), statement_order_, found->second.order);
+  std::list<Hash256>& order = OrderOf(found->second.statement->kind);
+  order.splice(order.end(), order, found->second.order);
   return found->second.statement;
 }
 
 StatementRef VerifiedStore::Remember(StatementRef statement) {
   const std::lock_guard lock(mutex_);
   if (const auto known = statements_.find(statement->hash); known != statements_.end()) {
-    statement_order_.splice(statement_order_.end(), statement_order_, known->second.order);
+    std::list<Hash256>& order = OrderOf(statement->kind);
+    order.splice(order.end(), order, known->second.order);
     return known->second.statement;
   }
-  statement_order_.push_back(statement->hash);
-  statements_[statement->hash] = {statement, std::prev(statement_order_.end())};
-  while (statements_.size() > options_.statements_max) {
-    statements_.erase(statement_order_.front());
-    statement_order_.pop_front();
+  std::list<Hash256>& order = OrderOf(statement->kind);
+  order.push_back(statement->hash);
+  statements_[statement->hash] = {statement, std::prev(order.end())};
+  const size_t most = IsSaidKind(statement->kind) ? options_.said_max : options_.statements_max;
+  while (order.size() > most) {
+    statements_.erase(order.front());
+    order.pop_front();
   }
   return statement;
 }

@@ -30,6 +30,8 @@ struct VerifiedStoreOptions {
   size_t certificates_max = 65'536;
   size_t certificates_per_name_max = 4;  // renewals overlap; older ones go
   size_t statements_max = 65'536;
+  // What members say has a place of its own, so that a flood of it pushes out no membership.
+  size_t said_max = 4'096;
 };
 
 // A certificate that the trust store accepts for a node.
@@ -63,7 +65,7 @@ class VerifiedStore {
   // Returns the one that is held, if another node of this process was quicker.
   StatementRef Remember(StatementRef statement);
 
-  // Everything held, the least recently used first.
+  // All certificates, and all statements of membership, the least recently used first.
   std::vector<TrustedCertificateRef> Certificates() const;
   std::vector<StatementRef> Statements() const;
   size_t certificates() const;
@@ -82,6 +84,9 @@ class VerifiedStore {
     std::list<Hash256>::iterator order;
   };
 
+  std::list<Hash256>& OrderOf(StatementKind kind) {
+    return IsSaidKind(kind) ? said_order_ : statement_order_;
+  }
   absl::Status Judge(const CertificateRef& certificate, int64_t now_unix_s,
                      TrustedCertificateRef* verdict) const;
   void Keep(TrustedCertificateRef trusted);
@@ -95,7 +100,8 @@ class VerifiedStore {
   std::list<Hash256> certificate_order_;
   std::map<std::string, std::vector<Hash256>, std::less<>> certificates_by_name_;
   std::unordered_map<Hash256, StatementEntry, HashOf> statements_;
-  std::list<Hash256> statement_order_;
+  std::list<Hash256> statement_order_;  // of membership
+  std::list<Hash256> said_order_;       // of what members say
 };
 
 // The stores of one process, one for each trust (CA bundle, revocation list, cluster), for as long

@@ -184,6 +184,27 @@ TEST_F(StatementCacheTest, EverythingIsBounded) {
   EXPECT_EQ(cache.statements(), 8u);
 }
 
+// A member that says much displaces nothing of membership.
+TEST_F(StatementCacheTest, AFloodOfWordsPushesOutNoMembership) {
+  StatementCacheOptions options;
+  options.verified.statements_max = 8;
+  options.verified.said_max = 4;
+  StatementCache cache(pki_.Trust(), options);
+  SOTTO_ASSERT_OK(cache.AddCertificate(Der(gw1_), kNow));
+  const StatementRef alive = Alive(gw1_);
+  EXPECT_TRUE(IsVerified(cache.Resolve(alive->bytes, kNow)));
+  for (uint64_t i = 1; i <= 50; ++i) {
+    const auto said = std::make_shared<const Said>(SaidEvent{"flood", "", i, true});
+    const StatementRef event =
+        *SignDraft({StatementKind::kUserEvent, "gw-1", Incarnation::Of(1, 0), {}, {}, said}, gw1_);
+    EXPECT_TRUE(IsVerified(cache.Resolve(event->bytes, kNow)));
+  }
+  EXPECT_EQ(cache.statements(), 5u);
+  const uint64_t checked = cache.signatures_checked();
+  EXPECT_TRUE(IsVerified(cache.Resolve(alive->bytes, kNow)));
+  EXPECT_EQ(cache.signatures_checked(), checked) << "remembered";
+}
+
 TEST_F(StatementCacheTest, PendingBytesAreBounded) {
   const size_t size = Alive(gw1_)->bytes.size();
   StatementCacheOptions options;
