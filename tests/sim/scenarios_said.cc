@@ -137,9 +137,23 @@ void EventLostByAll(World& world) {
   world.RunFor(Duration::Seconds(20));
   SetLoss(world, 100);
   world.SendEvent(0, "lost");
-  world.RunFor(Duration::Millis(1'200));  // a few ticks: all its transmissions are spent
+  // A few ticks: all its transmissions are spent, and nobody has time to feel isolated.
+  world.RunFor(Duration::Millis(700));
   SetLoss(world, 0);
   log.Expect({"lost"}, Duration::Seconds(60));
+}
+
+// One member is cut off for a second, too short a time for anybody to notice; by then the others
+// have told each other all they had to tell.
+void EventsDuringACut(World& world) {
+  if (!StartAgreed(world)) return;
+  EventLog log(world);
+  world.RunFor(Duration::Seconds(20));
+  world.network().Isolate(world.size() - 1);
+  const std::vector<std::string> names = SayMany(world, 3, "cut", 0, 0);
+  world.RunFor(Duration::Millis(700));
+  world.network().MendAll();
+  log.Expect(names, Duration::Seconds(60));
 }
 
 void EventsWhilePaused(World& world) {
@@ -304,6 +318,8 @@ const std::vector<Scenario>& SaidScenarios() {
        EventsAcrossPartition},
       {"events_lost_by_all", "an event whose every copy was lost is found soon", 8, 3,
        EventLostByAll},
+      {"events_cut", "a member cut off for a second is told what it missed", 8, 3,
+       EventsDuringACut},
       {"events_paused", "a paused process is told what it missed", 8, 3, EventsWhilePaused},
       {"events_restart", "a restarted process is told history as such", 8, 3, EventsAndRestart},
       {"events_storm", "a flood and false times of a member harm nobody", 6, 3, EventStorm},
