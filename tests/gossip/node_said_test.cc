@@ -177,7 +177,7 @@ TEST_F(NodeSaidTest, AQueryEndsWhenAllHaveAnswered) {
   ASSERT_TRUE(Eventually([&] {
     const auto view = a->View();
     return std::any_of(view->members.begin(), view->members.end(),
-                       [](const MemberInfo& m) { return !m.claims.tags.empty(); });
+                       [](const MemberInfo& m) { return !m.claims->tags.empty(); });
   }));
   params.filter.tags = {{"role", "gate*"}};
   const auto filtered = Ask(*a, params, &status);
