@@ -19,6 +19,7 @@
 #include "cmd/config/schema.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/edit_distance.h"
+#include "gossip/said.h"
 #include "store/file_rules.h"
 
 namespace sotto {
@@ -120,29 +121,7 @@ bool TriggerMatches(std::string_view trigger, std::string_view what) {
   if (trigger == "*") return !is_query;
   if (trigger == "query") return is_query;
   if (trigger == "user_event") return what.starts_with("user_event:");
-  return GlobMatches(trigger, what);
-}
-
-bool GlobMatches(std::string_view pattern, std::string_view text) {
-  // Greedy with one point to come back to: linear memory, no recursion.
-  size_t p = 0, t = 0;
-  size_t star = std::string_view::npos, star_text = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      star_text = t;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
-      ++p;
-      ++t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++star_text;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
+  return MatchesGlob(trigger, what);
 }
 
 absl::Status CheckProgram(const std::string& path, std::optional<uid_t> also_owner) {

@@ -46,9 +46,6 @@ absl::Status CheckTrigger(std::string_view trigger);
 // "user_event:NAME", "query:NAME".
 bool TriggerMatches(std::string_view trigger, std::string_view what);
 
-// `*` for any number of characters, `?` for one; case counts.
-bool GlobMatches(std::string_view pattern, std::string_view text);
-
 // Whether the daemon may run the program at `path` (absolute): a regular file that this user may
 // execute, owned by root or this user (or `also_owner`), writable by nobody else, in a folder
 // of which the same is true. Links are followed.

@@ -1,6 +1,5 @@
 #include "cmd/demo/keyboard.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -15,28 +14,6 @@ namespace sotto {
 namespace {
 constexpr std::chrono::milliseconds kKeyPoll{150};
 }  // namespace
-
-RawTerminal::RawTerminal() {
-  if (tcgetattr(STDIN_FILENO, &before_) != 0) return;
-  termios raw = before_;
-  raw.c_lflag &= static_cast<tcflag_t>(~(ICANON | ECHO));
-  raw.c_cc[VMIN] = 1;
-  raw.c_cc[VTIME] = 0;
-  changed_ = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
-}
-
-RawTerminal::~RawTerminal() {
-  if (changed_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
-}
-
-char RawTerminal::Key(std::chrono::milliseconds limit) {
-  pollfd waiting{STDIN_FILENO, POLLIN, 0};
-  if (poll(&waiting, 1, static_cast<int>(limit.count())) <= 0) return 0;
-  char key = 0;
-  const ssize_t got = read(STDIN_FILENO, &key, 1);
-  if (got == 0) return 'q';
-  return got == 1 ? key : '\0';
-}
 
 void Keyboard::Help() {
   say_.Plain("");

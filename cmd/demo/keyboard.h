@@ -2,8 +2,6 @@
 #ifndef SOTTO_CMD_DEMO_KEYBOARD_H_
 #define SOTTO_CMD_DEMO_KEYBOARD_H_
 
-#include <termios.h>
-
 #include <map>
 #include <set>
 #include <string>
@@ -11,24 +9,9 @@
 #include "absl/status/status.h"
 #include "cmd/demo/lab.h"
 #include "cmd/demo/story.h"
+#include "cmd/sotto/terminal.h"
 
 namespace sotto {
-
-// Standard input without line buffering and echo, as long as this lives.
-class RawTerminal {
- public:
-  RawTerminal();
-  ~RawTerminal();
-  RawTerminal(const RawTerminal&) = delete;
-  RawTerminal& operator=(const RawTerminal&) = delete;
-
-  // The next key; 0 if none came within `limit`, 'q' at the end of the input.
-  char Key(std::chrono::milliseconds limit);
-
- private:
-  termios before_{};
-  bool changed_ = false;
-};
 
 // Runs until the user quits: keys act, and what the daemons report is printed as it comes.
 class Keyboard {

@@ -304,10 +304,20 @@ absl::StatusOr<json::value> ApiClient::Ask(const char* method, const std::string
 }
 
 absl::Status ApiClient::Stream(const std::string& path, const StreamHandler& handler) const {
+  return ReadStream("GET", path, "", handler);
+}
+
+absl::Status ApiClient::PostStream(const std::string& path, const json::value& body,
+                                   const StreamHandler& handler) const {
+  return ReadStream("POST", path, JsonLine(body), handler);
+}
+
+absl::Status ApiClient::ReadStream(const char* method, const std::string& path,
+                                   const std::string& body, const StreamHandler& handler) const {
   const std::string tried = "connected, reading " + path;
   Connection connection(socket_path_);
   SOTTO_RETURN_IF_ERROR(connection.Open(After(timeout_s_)));
-  auto request = RequestOf("GET", path, "");
+  auto request = RequestOf(method, path, body);
   error_code error = connection.Await(After(timeout_s_), [&](auto done) {
     http::async_write(connection.socket(), request, std::move(done));
   });

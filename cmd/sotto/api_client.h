@@ -78,8 +78,13 @@ class ApiClient {
   // Reads a stream until a handler returns false (OK), the daemon ends it (DAEMON_GONE), or
   // nothing, not even a comment, has come for `quiet_s` (DAEMON_TIMEOUT).
   absl::Status Stream(const std::string& path, const StreamHandler& handler) const;
+  // The same for a call with a body whose answer comes in pieces.
+  absl::Status PostStream(const std::string& path, const boost::json::value& body,
+                          const StreamHandler& handler) const;
 
  private:
+  absl::Status ReadStream(const char* method, const std::string& path, const std::string& body,
+                          const StreamHandler& handler) const;
   absl::StatusOr<boost::json::value> Ask(const char* method, const std::string& path,
                                          const std::string& body) const;
 

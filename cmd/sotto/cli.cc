@@ -33,7 +33,14 @@ void AddGlobalFlags(Verb& root, GlobalFlags* flags) {
 void AddVerbs(Verb& root, Context& context) {
   AddStatus(root);
   AddMembers(root);
+  AddTop(root);
+  AddWatch(root);
   AddEvents(root);
+  AddReach(root);
+  AddPing(root);
+  AddRtt(root);
+  AddEvent(root);
+  AddQuery(root);
   AddJoin(root);
   AddLeave(root);
   AddForget(root);

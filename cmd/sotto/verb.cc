@@ -60,6 +60,13 @@ Verb& Verb::List(const std::string& names, std::vector<std::string>* target,
   return *this;
 }
 
+Verb& Verb::ListOfWords(const std::string& names, std::vector<std::string>* target,
+                        const std::string& value, const std::string& help) {
+  CLI::Option* option = app_->add_option(names, *target, help)->type_name(value);
+  option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  return *this;
+}
+
 Verb& Verb::Number(const std::string& names, int64_t* target, int64_t min, int64_t max,
                    const std::string& value, const std::string& help) {
   CLI::Option* option = app_->add_option(names, *target, help)->type_name(value);

@@ -31,6 +31,9 @@ class Verb {
              const std::string& help);
   Verb& List(const std::string& names, std::vector<std::string>* target, const std::string& value,
              const std::string& help);  // may be repeated
+  // … whose variable in the environment means something else: SOTTO_NODE, which handlers are given.
+  Verb& ListOfWords(const std::string& names, std::vector<std::string>* target,
+                    const std::string& value, const std::string& help);
   Verb& Number(const std::string& names, int64_t* target, int64_t min, int64_t max,
                const std::string& value, const std::string& help);
   Verb& Seconds(const std::string& names, double* target, const std::string& help);

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cmd/sottod/cluster_talk.h"
 #include "cmd/sottod/handler_runner.h"
 #include "crypto/keyring.h"
 #include "gossip/node.h"
@@ -110,6 +112,22 @@ class AdminBackend {
   virtual absl::StatusOr<std::vector<Tag>> ChangeTags(const std::vector<Tag>& set,
                                                       const std::vector<std::string>& unset) = 0;
   virtual absl::StatusOr<ReloadSummary> Reload() = 0;
+
+  // Says something to every member. The codes of Node::SendEvent.
+  virtual absl::Status SendEvent(const EventOrder& order) = 0;
+  // Begins to ask. The callbacks come on any thread; on_end once and last, unless the daemon ends
+  // first. The codes of Node::Query.
+  using OnReply = std::function<void(const QueryReplyItem&)>;
+  using OnQueryEnd = std::function<void(const QueryOutcome&)>;
+  virtual absl::Status Query(const QueryOrder& order, OnReply on_reply, OnQueryEnd on_end) = 0;
+  // MEMBER_UNKNOWN, MEMBER_IS_SELF.
+  virtual absl::StatusOr<PingOutcome> Ping(std::string_view member,
+                                           std::chrono::milliseconds timeout) = 0;
+  // MEMBER_UNKNOWN, RTT_UNKNOWN.
+  virtual absl::StatusOr<Duration> Rtt(std::string_view a, std::string_view b) = 0;
+  virtual absl::StatusOr<ReachReport> Reach(std::chrono::milliseconds timeout) = 0;
+  // Oldest first; empty for a member that nobody has suspected, or that is not known.
+  virtual std::vector<CaseSummary> Cases(std::string_view member) = 0;
   // A command that came in over the socket and how it ended, for the log.
   virtual void Audit(std::string_view call, int64_t uid, int64_t pid,
                      const absl::Status& outcome) = 0;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "cmd/sottod/api_json.h"
 #include "cmd/sottod/api_request.h"
+#include "cmd/sottod/api_talk_json.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
 
@@ -16,6 +17,9 @@ namespace {
 
 constexpr std::string_view kMemberPath = "/v1/members/";
 constexpr std::string_view kStreamPath = "/v1/stream";
+constexpr std::string_view kQueryPath = "/v1/query";
+constexpr std::string_view kPingPath = "/v1/ping/";
+constexpr std::string_view kReachPath = "/v1/reach";
 
 struct Call {
   const ApiRequest& request;
@@ -50,8 +54,41 @@ Answer GetMembers(const Call& call) {
 
 Answer GetMember(const Call& call) {
   SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({}));
-  return MemberJson(call.backend.Look(),
-                    std::string_view(call.target.path).substr(kMemberPath.size()));
+  const std::string_view name = std::string_view(call.target.path).substr(kMemberPath.size());
+  const std::vector<CaseSummary> cases = call.backend.Cases(name);
+  return MemberJson(call.backend.Look(), name, cases);
+}
+
+Answer GetPing(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({"timeout_s"}));
+  SOTTO_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout, call.target.Timeout());
+  const std::string_view name = std::string_view(call.target.path).substr(kPingPath.size());
+  SOTTO_ASSIGN_OR_RETURN(const PingOutcome outcome, call.backend.Ping(name, timeout));
+  return PingJson(ObserverOf(call.backend), name, outcome);
+}
+
+Answer GetRtt(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({"a", "b"}));
+  const Observer observer = ObserverOf(call.backend);
+  const std::string a = call.target.Text("a");
+  if (a.empty()) return BadRequest("\"a\" is missing: the round trip from whom?");
+  std::string b = call.target.Text("b");
+  if (b.empty()) b = observer.node;
+  SOTTO_ASSIGN_OR_RETURN(const Duration rtt, call.backend.Rtt(a, b));
+  return RttJson(observer, a, b, rtt);
+}
+
+Answer GetReach(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({"timeout_s"}));
+  SOTTO_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout, call.target.Timeout());
+  SOTTO_ASSIGN_OR_RETURN(const ReachReport report, call.backend.Reach(timeout));
+  return ReachJson(call.backend.Look(), report);
+}
+
+Answer PostEvent(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(const EventOrder order, ParseEventBody(call.request.body));
+  SOTTO_RETURN_IF_ERROR(call.backend.SendEvent(order));
+  return EventSentJson(ObserverOf(call.backend), order);
 }
 
 Answer GetEvents(const Call& call) {
@@ -125,6 +162,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/certs", GetCerts},     {"POST", "/v1/join", PostJoin},
     {"POST", "/v1/leave", PostLeave},   {"POST", "/v1/forget", PostForget},
     {"POST", "/v1/tags", PostTags},     {"POST", "/v1/reload", PostReload},
+    {"POST", "/v1/event", PostEvent},   {"GET", "/v1/rtt", GetRtt},
+    {"GET", kReachPath, GetReach},
 };
 
 int HttpStatusOf(const absl::Status& status) {
@@ -170,7 +209,10 @@ Pace PaceOf(const ApiRequest& request) {
   if (request.method == "POST") return Pace::kCommand;
   const std::string_view target = request.target;
   const std::string_view path = target.substr(0, target.find('?'));
-  return path == "/v1/status" || path == "/v1/keys" ? Pace::kSlowLook : Pace::kAtOnce;
+  if (path == kReachPath || path.starts_with(kPingPath)) return Pace::kCommand;
+  const bool asks_node = path == "/v1/status" || path == "/v1/keys" || path == "/v1/rtt" ||
+                         path.starts_with(kMemberPath);
+  return asks_node ? Pace::kSlowLook : Pace::kAtOnce;
 }
 
 std::optional<StreamRequest> AsStreamRequest(const ApiRequest& request,
@@ -190,6 +232,29 @@ std::optional<StreamRequest> AsStreamRequest(const ApiRequest& request,
   out.status = number.status();
   if (number.ok() && *number) out.since = **number + (resumes ? 1 : 0);
   return out;
+}
+
+std::optional<QueryCall> AsQueryCall(const ApiRequest& request) {
+  if (request.method != "POST" || !request.target.starts_with(kQueryPath)) return std::nullopt;
+  const absl::StatusOr<ApiTarget> target = ParseTarget(request.target);
+  if (!target.ok() || target->path != kQueryPath) return std::nullopt;
+  QueryCall out;
+  out.status = target->CheckQuery({});
+  if (!out.status.ok()) return out;
+  absl::StatusOr<QueryOrder> order = ParseQueryBody(request.body);
+  out.status = order.status();
+  if (order.ok()) out.order = *std::move(order);
+  return out;
+}
+
+std::string QueryReplyEvent(const QueryReplyItem& reply) {
+  return absl::StrCat("event: reply\ndata: ", QueryReplyJson(reply), "\n\n");
+}
+
+std::string QueryEndEvent(const AdminBackend& backend, const QueryOrder& order,
+                          const QueryOutcome& outcome) {
+  return absl::StrCat("event: summary\ndata: ", QueryEndJson(ObserverOf(backend), order, outcome),
+                      "\n\n");
 }
 
 ApiReply AnswerRequest(const ApiRequest& request, AdminBackend& backend, const EventRing& events) {
@@ -218,7 +283,11 @@ ApiReply AnswerRequest(const ApiRequest& request, AdminBackend& backend, const E
     if (request.method == "GET") return reply(GetMember(call));
     path_known = true;
   }
-  if (path_known || target->path == kStreamPath) {
+  if (target->path.starts_with(kPingPath) && target->path.size() > kPingPath.size()) {
+    if (request.method == "GET") return reply(GetPing(call));
+    path_known = true;
+  }
+  if (path_known || target->path == kStreamPath || target->path == kQueryPath) {
     return Problem(405, "API_METHOD", "this call does not exist with that method");
   }
   return Problem(404, "API_UNKNOWN_CALL", "this daemon knows no such call");

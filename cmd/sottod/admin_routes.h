@@ -4,6 +4,7 @@
 #define SOTTO_CMD_SOTTOD_ADMIN_ROUTES_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,6 +48,18 @@ struct StreamRequest {
 };
 std::optional<StreamRequest> AsStreamRequest(const ApiRequest& request,
                                              std::string_view last_event_id);
+
+// A query, which the server answers by itself, in pieces. `order` is sound if `status` is OK.
+struct QueryCall {
+  absl::Status status;
+  QueryOrder order;
+};
+std::optional<QueryCall> AsQueryCall(const ApiRequest& request);
+
+// The pieces of an answer to a query, as server-sent events.
+std::string QueryReplyEvent(const QueryReplyItem& reply);
+std::string QueryEndEvent(const AdminBackend& backend, const QueryOrder& order,
+                          const QueryOutcome& outcome);
 
 }  // namespace sotto
 

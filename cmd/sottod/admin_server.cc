@@ -15,6 +15,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -44,7 +45,28 @@ constexpr std::string_view kStreamHead =
     "HTTP/1.1 200 OK\r\nServer: sottod\r\nContent-Type: text/event-stream\r\n"
     "Cache-Control: no-store\r\nConnection: close\r\n\r\n";
 
+// Answers of queries that a slow client has not taken yet; beyond, it is cut off.
+constexpr size_t kQueryBacklogBytesMax = size_t{4} << 20;
+
 class Session;
+
+// The way back for replies, which may come when the server is gone. Threads: any.
+class Gate {
+ public:
+  explicit Gate(asio::io_context* io) : io_(io) {}
+  void Close() {
+    std::lock_guard lock(mutex_);
+    io_ = nullptr;
+  }
+  void Post(std::function<void()> call) {
+    std::lock_guard lock(mutex_);
+    if (io_ != nullptr) asio::post(*io_, std::move(call));
+  }
+
+ private:
+  std::mutex mutex_;
+  asio::io_context* io_;
+};
 
 // What the sessions share with the server.
 struct Shared {
@@ -65,6 +87,7 @@ struct Shared {
   size_t commands = 0;          // the io thread's: running or waiting
   // Last, so that they go first: the handlers they hold end sessions, which use what stands above.
   asio::io_context io{1};
+  const std::shared_ptr<Gate> gate = std::make_shared<Gate>(&io);
   asio::thread_pool pool{kCommandThreads};
   asio::thread_pool looks{1};  // of its own: commands that wait must not hide the status
 
@@ -121,6 +144,12 @@ class Session : public std::enable_shared_from_this<Session> {
   void Answer(ApiReply reply, bool keep_alive);
   void Close();
 
+  void RunQuery(QueryOrder order, bool keep_alive);
+  void StartQueryStream();
+  void AddToQuery(const std::string& piece);
+  void EndQuery(const QueryOrder& order, const QueryOutcome& outcome);
+  void PumpQuery();
+
   void StartStream(std::optional<uint64_t> since);
   void AppendSnapshot();
   void WriteStream();
@@ -140,6 +169,10 @@ class Session : public std::enable_shared_from_this<Session> {
   uint64_t next_event_ = 1;
   bool writing_ = false;
   std::string out_;
+  std::string query_pieces_;  // of a query's answer, not written yet
+  bool is_query_ = false;
+  bool query_begun_ = false;
+  bool query_over_ = false;
   char ignored_[256];
 };
 
@@ -194,6 +227,16 @@ void Session::Dispatch(ApiRequest request, bool keep_alive, std::string_view las
       return Answer(Problem(503, "API_BUSY", "too many event streams are open"), keep_alive);
     }
     return StartStream(stream->since);
+  }
+  if (auto query = AsQueryCall(request)) {
+    if (!query->status.ok()) {
+      shared_->backend->Audit("/v1/query", request.peer_uid, request.peer_pid, query->status);
+      return Answer(Problem(query->status), keep_alive);
+    }
+    if (shared_->streams.size() >= shared_->options.streams_max) {
+      return Answer(Problem(503, "API_BUSY", "too many event streams are open"), keep_alive);
+    }
+    return RunQuery(std::move(query->order), keep_alive);
   }
   switch (PaceOf(request)) {
     case Pace::kAtOnce:
@@ -255,6 +298,76 @@ void Session::Close() {
   stream_.socket().shutdown(stream_protocol::socket::shutdown_send, ignored);
 }
 
+void Session::RunQuery(QueryOrder order, bool keep_alive) {
+  shared_->streams.insert(this);  // counts as one from now on
+  is_query_ = true;
+  shared_->Count(&Shared::running, 1);
+  stream_.expires_never();
+  asio::post(shared_->pool,
+             [self = shared_from_this(), order = std::move(order), keep_alive]() mutable {
+               Shared* const shared = self->shared_;
+               const std::shared_ptr<Gate> gate = shared->gate;
+               // The callbacks may outlive server and backend: what they bring is looked at behind
+               // the gate.
+               const std::weak_ptr<Session> weak = self;
+               const absl::Status status = shared->backend->Query(
+                   order,
+                   [gate, weak](const QueryReplyItem& reply) {
+                     gate->Post([weak, piece = QueryReplyEvent(reply)] {
+                       if (const auto session = weak.lock()) session->AddToQuery(piece);
+                     });
+                   },
+                   [gate, weak, order](const QueryOutcome& outcome) {
+                     gate->Post([weak, order, outcome] {
+                       if (const auto session = weak.lock()) session->EndQuery(order, outcome);
+                     });
+                   });
+               shared->backend->Audit("/v1/query", self->peer_.uid, self->peer_.pid, status);
+               asio::post(shared->io, [self = std::move(self), status, keep_alive] {
+                 if (status.ok()) return self->StartQueryStream();
+                 self->shared_->streams.erase(self.get());
+                 self->is_query_ = false;
+                 self->Answer(Problem(status), keep_alive);
+               });
+               shared->Count(&Shared::running, -1);
+             });
+}
+
+void Session::StartQueryStream() {
+  busy_.reset();
+  query_begun_ = true;
+  query_pieces_ = absl::StrCat(std::string(kStreamHead), query_pieces_);
+  WatchForEnd();
+  WaitForComment();
+  PumpQuery();
+}
+
+void Session::EndQuery(const QueryOrder& order, const QueryOutcome& outcome) {
+  query_over_ = true;
+  AddToQuery(QueryEndEvent(*shared_->backend, order, outcome));
+}
+
+void Session::AddToQuery(const std::string& piece) {
+  query_pieces_ += piece;
+  if (query_pieces_.size() > kQueryBacklogBytesMax) {
+    comment_timer_.cancel();
+    stream_.close();
+    return;
+  }
+  PumpQuery();
+}
+
+void Session::PumpQuery() {
+  if (!query_begun_ || writing_) return;
+  if (query_pieces_.empty()) {
+    if (!query_over_) return;
+    comment_timer_.cancel();
+    return Close();
+  }
+  out_ = std::exchange(query_pieces_, {});
+  WriteStream();
+}
+
 void Session::StartStream(std::optional<uint64_t> since) {
   busy_.reset();
   shared_->streams.insert(this);
@@ -280,6 +393,7 @@ void Session::AppendSnapshot() {
 }
 
 void Session::Pump() {
+  if (is_query_) return PumpQuery();
   if (writing_) return;
   const uint64_t now = shared_->events->next_seq();
   const EventRing::Page page = shared_->events->Read(next_event_, kEventsAtOnce);
@@ -356,6 +470,7 @@ class AdminServer::Impl {
 
   ~Impl() {
     Stop(std::chrono::milliseconds(0));
+    shared_.gate->Close();
     // Handlers that still wait hold sessions; they go before what the sessions point to.
     shared_.pool.join();
     shared_.looks.join();

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <charconv>
-#include <cmath>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cmd/sottod/health.h"
+#include "cmd/sottod/json_parts.h"
 #include "cmd/sottod/text.h"
 #include "crypto/frame_codec.h"
 #include "gossip/base/coded_error.h"
@@ -22,86 +20,11 @@ namespace json = boost::json;
 
 constexpr int kApiVersion = 1;
 
-json::string Text(std::string_view text) { return json::string(ValidUtf8(text)); }
-
-json::value NullOr(const std::optional<double>& number) {
-  return number ? json::value(*number) : json::value(nullptr);
-}
-
-json::value NullIfEmpty(std::string_view text) {
-  return text.empty() ? json::value(nullptr) : json::value(Text(text));
-}
-
-// Tenths of a millisecond are what a round trip on one machine needs; more digits are noise.
-double Seconds(Duration duration) { return static_cast<double>(duration.nanos() / 100'000) / 1e4; }
-
-json::object Envelope(std::string_view schema, const Observer& observer, json::value data,
-                      bool complete = true) {
-  json::object out;
-  out["schema"] = Text(schema);
-  out["observer"] = Text(observer.node);
-  out["as_of"] = Text(UtcMillis(observer.unix_ms));
-  out["complete"] = complete;
-  out["data"] = std::move(data);
-  return out;
-}
-
-// As json::serialize, but 0.0004 rather than 4E-4: people and small scripts read these texts too.
-void Append(const json::value& value, std::string& out) {
-  if (value.is_object()) {
-    out += '{';
-    for (const auto& member : value.get_object()) {
-      if (out.back() != '{') out += ',';
-      out += json::serialize(json::string(member.key()));
-      out += ':';
-      Append(member.value(), out);
-    }
-    out += '}';
-  } else if (value.is_array()) {
-    out += '[';
-    for (const json::value& item : value.get_array()) {
-      if (out.back() != '[') out += ',';
-      Append(item, out);
-    }
-    out += ']';
-  } else if (value.is_double() && std::isfinite(value.get_double())) {
-    // Without an exponent the largest double has 309 digits, the smallest some 1,080.
-    char digits[1200];
-    const auto end = std::to_chars(std::begin(digits), std::end(digits), value.get_double(),
-                                   std::chars_format::fixed);
-    out.append(digits, end.ptr);
-  } else {
-    out += json::serialize(value);
-  }
-}
-
-std::string Serialize(const json::value& value) {
-  std::string out;
-  Append(value, out);
-  return out;
-}
-
 Observer ObserverOf(const DaemonSnapshot& s) { return {s.node, s.unix_ms}; }
-
-json::object IncarnationJson(Incarnation incarnation) {
-  return {{"boot_number", incarnation.boot_number()}, {"counter", incarnation.counter()}};
-}
-
-json::array Texts(const std::vector<std::string>& texts) {
-  json::array out;
-  for (const std::string& text : texts) out.push_back(Text(text));
-  return out;
-}
 
 json::array Endpoints(const std::vector<Endpoint>& endpoints) {
   json::array out;
   for (const Endpoint& endpoint : endpoints) out.push_back(Text(ToString(endpoint)));
-  return out;
-}
-
-json::object TagsObject(const std::vector<Tag>& tags) {
-  json::object out;
-  for (const Tag& tag : tags) out[ValidUtf8(tag.key)] = Text(tag.value);
   return out;
 }
 
@@ -229,6 +152,42 @@ json::array HandlersJson(const std::vector<HandlerStats>& handlers) {
   return out;
 }
 
+// The node's clock as wall clock.
+json::string TimeOf(const DaemonSnapshot& s, Instant at) {
+  return Text(UtcMillis(s.unix_ms - (s.now - at).nanos() / 1'000'000));
+}
+
+json::value EvidenceJson(const std::optional<CaseEvidence>& evidence) {
+  if (!evidence) return nullptr;
+  return json::object{
+      {"direct_failed", evidence->direct_failed},  {"relays_asked", evidence->relays_asked},
+      {"relays_nacked", evidence->relays_nacked},  {"stream", Text(evidence->stream)},
+      {"silent_s", Seconds(evidence->silent_for)}, {"health_score", evidence->health_score}};
+}
+
+json::array CasesJson(const DaemonSnapshot& s, const std::vector<CaseSummary>& cases) {
+  json::array out;
+  for (const CaseSummary& one : cases) {
+    json::array accusers;
+    for (const CaseAccuser& accuser : one.accusers) {
+      accusers.push_back(json::object{{"name", Text(accuser.name)},
+                                      {"said", Text(accuser.kind)},
+                                      {"heard", TimeOf(s, accuser.heard)},
+                                      {"evidence", EvidenceJson(accuser.evidence)},
+                                      {"text", Text(EvidenceText(accuser))}});
+    }
+    out.push_back(json::object{
+        {"began", TimeOf(s, one.began)},
+        {"ended", one.ended ? json::value(TimeOf(s, *one.ended)) : json::value(nullptr)},
+        {"incarnation", IncarnationJson(one.incarnation)},
+        {"end", Text(one.end)},
+        {"answered_with", one.answered_with ? json::value(IncarnationJson(*one.answered_with))
+                                            : json::value(nullptr)},
+        {"accusers", std::move(accusers)}});
+  }
+  return out;
+}
+
 json::array RefusalsJson(const std::vector<Refusal>& refusals) {
   json::array out;
   for (const Refusal& refusal : refusals) {
@@ -241,13 +200,20 @@ json::array RefusalsJson(const std::vector<Refusal>& refusals) {
 }
 
 json::object EventObject(const RingEvent& event) {
-  return {{"seq", event.seq},
-          {"t", Text(UtcMillis(event.unix_ms))},
-          {"event", Text(event.event)},
-          {"member", Text(event.member)},
-          {"by", Texts(event.by)},
-          {"incarnation", IncarnationJson(event.incarnation)},
-          {"detail", Text(event.detail)}};
+  json::object out{{"seq", event.seq},
+                   {"t", Text(UtcMillis(event.unix_ms))},
+                   {"event", Text(event.event)},
+                   {"member", Text(event.member)},
+                   {"by", Texts(event.by)},
+                   {"incarnation", IncarnationJson(event.incarnation)},
+                   {"detail", Text(event.detail)}};
+  if (event.said) {
+    out["name"] = Text(event.said->name);
+    AddPayload(event.said->payload, out);
+    out["lamport"] = event.said->lamport;
+    out["replayed"] = event.said->replayed;
+  }
+  return out;
 }
 
 }  // namespace
@@ -303,11 +269,13 @@ std::string MembersJson(const DaemonSnapshot& s, bool all) {
   return Serialize(Envelope("sotto.members/1", ObserverOf(s), std::move(members)));
 }
 
-absl::StatusOr<std::string> MemberJson(const DaemonSnapshot& s, std::string_view name) {
+absl::StatusOr<std::string> MemberJson(const DaemonSnapshot& s, std::string_view name,
+                                       const std::vector<CaseSummary>& cases) {
   for (const MemberInfo& member : s.view->members) {
-    if (member.name == name) {
-      return Serialize(Envelope("sotto.member/1", ObserverOf(s), MemberObject(s, member)));
-    }
+    if (member.name != name) continue;
+    json::object data = MemberObject(s, member);
+    data["cases"] = CasesJson(s, cases);
+    return Serialize(Envelope("sotto.member/1", ObserverOf(s), std::move(data)));
   }
   return CodedError(
       absl::StatusCode::kNotFound, "MEMBER_UNKNOWN",

@@ -13,21 +13,17 @@
 #include "absl/status/statusor.h"
 #include "cmd/sottod/admin_backend.h"
 #include "cmd/sottod/event_ring.h"
+#include "cmd/sottod/json_parts.h"
 
 namespace sotto {
-
-// Who answers, and when.
-struct Observer {
-  std::string node;
-  int64_t unix_ms = 0;
-};
 
 std::string VersionJson(const Observer& observer, std::string_view version);
 std::string StatusJson(const DaemonSnapshot& snapshot);
 // Without `all`, only what is still shown: neither the forgotten nor those gone for long.
 std::string MembersJson(const DaemonSnapshot& snapshot, bool all);
 // NOT_FOUND MEMBER_UNKNOWN.
-absl::StatusOr<std::string> MemberJson(const DaemonSnapshot& snapshot, std::string_view name);
+absl::StatusOr<std::string> MemberJson(const DaemonSnapshot& snapshot, std::string_view name,
+                                       const std::vector<CaseSummary>& cases);
 std::string EventsJson(const Observer& observer, const EventRing::Page& page);
 // One event without an envelope, as the stream sends it.
 std::string EventJson(const RingEvent& event);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
@@ -16,6 +18,9 @@ namespace json = boost::json;
 
 constexpr size_t kTargetBytesMax = 2048;
 constexpr size_t kJsonDepthMax = 8;
+constexpr size_t kPayloadBytesMax = 16 * 1024;
+constexpr size_t kGlobsMax = 64;
+constexpr int64_t kRelaysMax = 5;
 
 std::string Quoted(std::string_view text) {
   return absl::StrCat("\"", std::string(text.substr(0, 64)), "\"");
@@ -94,17 +99,50 @@ absl::StatusOr<std::vector<std::string>> TextsOf(const json::object& body, std::
   return out;
 }
 
+absl::StatusOr<std::chrono::milliseconds> TimeoutFrom(double seconds) {
+  const double seconds_max = std::chrono::duration<double>(kCommandTimeoutMax).count();
+  if (!std::isfinite(seconds) || seconds <= 0 || seconds > seconds_max) {
+    return BadRequest(
+        absl::StrCat("\"timeout_s\" is not a number above 0 and up to ", seconds_max));
+  }
+  return std::chrono::milliseconds(std::max<int64_t>(1, std::llround(seconds * 1000)));
+}
+
 absl::StatusOr<std::chrono::milliseconds> TimeoutOf(const json::object& body) {
   const json::value* value = body.if_contains("timeout_s");
   if (value == nullptr) return kCommandTimeout;
   json::error_code error;
   const double seconds = value->is_number() ? value->to_number<double>(error) : -1;
-  const double seconds_max = std::chrono::duration<double>(kCommandTimeoutMax).count();
-  if (error || !std::isfinite(seconds) || seconds <= 0 || seconds > seconds_max) {
-    return BadRequest(
-        absl::StrCat("\"timeout_s\" is not a number above 0 and up to ", seconds_max));
+  return TimeoutFrom(error ? -1 : seconds);
+}
+
+absl::StatusOr<bool> BoolOf(const json::object& body, std::string_view key, bool fallback) {
+  const json::value* value = body.if_contains(json::string_view(key.data(), key.size()));
+  if (value == nullptr) return fallback;
+  if (!value->is_bool()) return BadRequest(Quoted(key) + " is neither true nor false");
+  return value->get_bool();
+}
+
+// How long it may be is for the node to say, with its own code.
+absl::StatusOr<std::string> PayloadOf(const json::object& body) {
+  const json::value* text = body.if_contains("payload");
+  const json::value* base64 = body.if_contains("payload_base64");
+  if (text != nullptr && base64 != nullptr) {
+    return BadRequest("\"payload\" and \"payload_base64\" are both given");
   }
-  return std::chrono::milliseconds(std::max<int64_t>(1, std::llround(seconds * 1000)));
+  if (text != nullptr) return TextOf(*text, "payload", kPayloadBytesMax);
+  if (base64 == nullptr) return std::string();
+  SOTTO_ASSIGN_OR_RETURN(const std::string coded,
+                         TextOf(*base64, "payload_base64", 2 * kPayloadBytesMax));
+  std::string payload;
+  if (!absl::Base64Unescape(coded, &payload)) return BadRequest("\"payload_base64\" is no base64");
+  return payload;
+}
+
+absl::StatusOr<std::string> SaidNameOf(const json::object& body) {
+  const json::value* name = body.if_contains("name");
+  if (name == nullptr) return BadRequest("\"name\" is missing");
+  return TextOf(*name, "name", kMemberNameBytesMax);
 }
 
 }  // namespace
@@ -134,6 +172,19 @@ absl::StatusOr<std::optional<uint64_t>> ApiTarget::Number(const std::string& key
     number = number * 10 + static_cast<uint64_t>(c - '0');
   }
   return std::optional<uint64_t>(number);
+}
+
+std::string ApiTarget::Text(const std::string& key) const {
+  const auto found = query.find(key);
+  return found == query.end() ? std::string() : found->second;
+}
+
+absl::StatusOr<std::chrono::milliseconds> ApiTarget::Timeout() const {
+  const auto found = query.find("timeout_s");
+  if (found == query.end()) return kCommandTimeout;
+  double seconds = -1;
+  if (!absl::SimpleAtod(found->second, &seconds)) seconds = -1;
+  return TimeoutFrom(seconds);
 }
 
 absl::StatusOr<ApiTarget> ParseTarget(std::string_view target) {
@@ -194,6 +245,46 @@ absl::StatusOr<TagsBody> ParseTagsBody(std::string_view text) {
     }
   }
   SOTTO_ASSIGN_OR_RETURN(out.unset, TextsOf(body, "unset", kTagsBytesMax, kTagsBytesMax));
+  return out;
+}
+
+absl::StatusOr<EventOrder> ParseEventBody(std::string_view text) {
+  SOTTO_ASSIGN_OR_RETURN(const json::object body,
+                         ParseObject(text, {"name", "payload", "payload_base64", "coalesce"}));
+  EventOrder out;
+  SOTTO_ASSIGN_OR_RETURN(out.name, SaidNameOf(body));
+  SOTTO_ASSIGN_OR_RETURN(out.payload, PayloadOf(body));
+  SOTTO_ASSIGN_OR_RETURN(out.coalesce, BoolOf(body, "coalesce", true));
+  return out;
+}
+
+absl::StatusOr<QueryOrder> ParseQueryBody(std::string_view text) {
+  SOTTO_ASSIGN_OR_RETURN(const json::object body,
+                         ParseObject(text, {"name", "payload", "payload_base64", "names", "tags",
+                                            "timeout_s", "acks", "relays"}));
+  QueryOrder out;
+  SOTTO_ASSIGN_OR_RETURN(out.name, SaidNameOf(body));
+  SOTTO_ASSIGN_OR_RETURN(out.payload, PayloadOf(body));
+  SOTTO_ASSIGN_OR_RETURN(out.names, TextsOf(body, "names", kGlobsMax, kMemberNameBytesMax));
+  SOTTO_ASSIGN_OR_RETURN(out.acks, BoolOf(body, "acks", true));
+  if (body.contains("timeout_s")) {
+    SOTTO_ASSIGN_OR_RETURN(out.timeout, TimeoutOf(body));
+  }
+  if (const json::value* tags = body.if_contains("tags")) {
+    if (!tags->is_object()) return BadRequest("\"tags\" is not an object");
+    for (const auto& member : tags->get_object()) {
+      const std::string_view key(member.key().data(), member.key().size());
+      SOTTO_ASSIGN_OR_RETURN(std::string glob, TextOf(member.value(), key, kTagsBytesMax));
+      out.tags.push_back({std::string(key), std::move(glob)});
+    }
+    std::sort(out.tags.begin(), out.tags.end());
+  }
+  if (const json::value* relays = body.if_contains("relays")) {
+    if (!relays->is_int64() || relays->get_int64() < 0 || relays->get_int64() > kRelaysMax) {
+      return BadRequest(absl::StrCat("\"relays\" is not a whole number from 0 to ", kRelaysMax));
+    }
+    out.relays = static_cast<int>(relays->get_int64());
+  }
   return out;
 }
 

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cmd/sottod/cluster_talk.h"
 #include "gossip/statement.h"
 
 namespace sotto {
@@ -36,6 +37,10 @@ struct ApiTarget {
   absl::Status CheckQuery(std::initializer_list<std::string_view> known) const;
   // A whole number, or nullopt where the key is absent.
   absl::StatusOr<std::optional<uint64_t>> Number(const std::string& key) const;
+  // The text of a key, or empty.
+  std::string Text(const std::string& key) const;
+  // "timeout_s": as in bodies.
+  absl::StatusOr<std::chrono::milliseconds> Timeout() const;
 };
 absl::StatusOr<ApiTarget> ParseTarget(std::string_view target);
 
@@ -56,6 +61,13 @@ struct TagsBody {
   std::vector<std::string> unset;
 };
 absl::StatusOr<TagsBody> ParseTagsBody(std::string_view text);
+
+// {"name":"deploy","payload":"v7","coalesce":true}; a payload that is no text as "payload_base64".
+absl::StatusOr<EventOrder> ParseEventBody(std::string_view text);
+
+// {"name":"load","payload":"","names":["gw-*"],"tags":{"zone":"a*"},"timeout_s":5,"acks":true,
+// "relays":0}
+absl::StatusOr<QueryOrder> ParseQueryBody(std::string_view text);
 
 // A call without arguments: nothing, or {}.
 absl::Status ParseEmptyBody(std::string_view text);

@@ -84,6 +84,8 @@ class Daemon {
   void LogReady();
   void OnItem(const WatchItem& item);
   void OnEvent(const Event& event, const NodeView& view);
+  void OnUserEvent(const UserEvent& event);
+  void OnQuery(const ReceivedQuery& query);
   void OnKeyReport(const KeyReport& report);
   [[noreturn]] void EndAtOnce();
 
@@ -159,7 +161,8 @@ absl::Status Daemon::Start(bool secrets_locked) {
   view.watcher = watcher_.get();
   backend_ = std::make_unique<NodeBackend>(std::move(view), sources_, loaded_,
                                            std::move(parts_.tls_files));
-  subscription_ = parts_.node->Watch([this](const WatchItem& item) { OnItem(item); });
+  subscription_ = parts_.node->Watch([this](const WatchItem& item) { OnItem(item); },
+                                     WatchOptions{.answers_queries = true});
 
   server_ = std::make_unique<AdminServer>(AdminServer::Options(), *std::move(socket),
                                           backend_.get(), &events_);
@@ -294,6 +297,10 @@ void Daemon::OnItem(const WatchItem& item) {
     log_->Write({LogLevel::kWarn, "events_missed", {{"count", absl::StrCat(snapshot->missed)}}});
   } else if (const auto* event = std::get_if<Event>(&item.body); event != nullptr) {
     OnEvent(*event, *item.view);
+  } else if (const auto* said = std::get_if<UserEvent>(&item.body); said != nullptr) {
+    OnUserEvent(*said);
+  } else if (const auto* query = std::get_if<ReceivedQuery>(&item.body); query != nullptr) {
+    OnQuery(*query);
   }
 }
 
@@ -301,12 +308,43 @@ void Daemon::OnEvent(const Event& event, const NodeView& view) {
   if (event.kind == EventKind::kKeyTrouble) key_trouble_ns_ = SteadyNanos();
   const LogRecord record = ToLogRecord(event);
   log_->Write(record);
-  events_.Append(ToRingEvent(event, UnixMillis()));
+  RingEvent shown = ToRingEvent(event, UnixMillis());
+  if (event.kind == EventKind::kSuspected || event.kind == EventKind::kDied) {
+    const std::string evidence = LastEvidence(backend_->Cases(event.member));
+    if (!evidence.empty()) {
+      shown.detail += (shown.detail.empty() ? "" : "; ") + evidence;
+    }
+  }
+  events_.Append(std::move(shown));
+  // What an operator must see at once does not wait for the next look at health.
+  if (event.kind == EventKind::kIsolated || event.kind == EventKind::kMinority ||
+      event.kind == EventKind::kReconnected || event.kind == EventKind::kSendsRefused) {
+    asio::post(io_, [this] { Tick(); });
+  }
   const MemberInfo* member = nullptr;
   for (const MemberInfo& row : view.members) {
     if (row.name == event.member) member = &row;
   }
   handlers_->OnEvent(record.event, event, member);
+}
+
+void Daemon::OnUserEvent(const UserEvent& event) {
+  events_.Append(ToRingEvent(event, UnixMillis()));
+  handlers_->OnUserEvent({event.from, event.name, event.payload, event.lamport, event.replayed});
+}
+
+void Daemon::OnQuery(const ReceivedQuery& query) {
+  events_.Append(ToRingEvent(query, UnixMillis()));
+  const std::chrono::steady_clock::time_point deadline{
+      std::chrono::nanoseconds(query.deadline.nanos())};
+  const auto answer = [node = parts_.node.get(), id = query.id](const std::string& payload) {
+    // Too late is no fault: the query may have ended while the program ran.
+    const absl::Status ignored = node->Answer(id, payload);
+    static_cast<void>(ignored);
+  };
+  // Who asks need not wait for a node that has no program for it.
+  const HandlerMessage message{query.from, query.name, query.payload, 0, false};
+  if (!handlers_->OnQuery(message, deadline, answer)) answer("");
 }
 
 void Daemon::OnKeyReport(const KeyReport& report) {

@@ -81,6 +81,24 @@ RingEvent ToRingEvent(const Event& event, int64_t unix_ms) {
   return out;
 }
 
+RingEvent ToRingEvent(const UserEvent& event, int64_t unix_ms) {
+  RingEvent out;
+  out.unix_ms = unix_ms;
+  out.event = "user_event";
+  out.member = event.from;
+  out.said = RingSaid{event.name, event.payload, event.lamport, event.replayed};
+  return out;
+}
+
+RingEvent ToRingEvent(const ReceivedQuery& query, int64_t unix_ms) {
+  RingEvent out;
+  out.unix_ms = unix_ms;
+  out.event = "query";
+  out.member = query.from;
+  out.said = RingSaid{query.name, query.payload, 0, false};
+  return out;
+}
+
 LogRecord ToLogRecord(const Event& event) {
   const Look look = LookOf(event.kind);
   LogRecord record;

@@ -9,6 +9,7 @@
 #include "gossip/event.h"
 #include "gossip/log.h"
 #include "gossip/node.h"
+#include "gossip/said.h"
 
 namespace sotto {
 
@@ -17,6 +18,8 @@ namespace sotto {
 std::vector<Event> EventsBefore(const NodeView& first);
 
 RingEvent ToRingEvent(const Event& event, int64_t unix_ms);
+RingEvent ToRingEvent(const UserEvent& event, int64_t unix_ms);
+RingEvent ToRingEvent(const ReceivedQuery& query, int64_t unix_ms);
 
 // `member_joined member=gw-2 incarnation=3.1`; about this node, `node_isolated …`. What an operator
 // should look at is a warning; what happens in every healthy cluster is not.

@@ -12,6 +12,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,14 +20,23 @@
 
 namespace sotto {
 
+struct RingSaid {
+  std::string name;
+  std::string payload;
+  uint64_t lamport = 0;
+  bool replayed = false;  // history, not news
+};
+
 struct RingEvent {
   uint64_t seq = 0;  // given by the ring
   int64_t unix_ms = 0;
-  std::string event;  // "suspected", the words of ToString(EventKind)
+  std::string event;  // "suspected", the words of ToString(EventKind); "user_event", "query"
   std::string member;
   std::vector<std::string> by;
   Incarnation incarnation;
   std::string detail;
+  // User events and queries: what was said; nothing for other events.
+  std::optional<RingSaid> said;
 };
 
 class EventRing {

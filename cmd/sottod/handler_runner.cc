@@ -16,6 +16,7 @@
 #include "cmd/sottod/text.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/endpoint_text.h"
+#include "gossip/said.h"
 
 namespace sotto {
 namespace {
@@ -133,7 +134,7 @@ class HandlerRunner::Worker {
     run.argv = config_.run;
     run.environment = job.environment;
     run.input = job.input;
-    run.output_bytes_max = job.answer ? kHandlerAnswerBytesMax : 0;
+    run.output_bytes_max = job.answer ? kAnswerBytesMax : 0;
     run.timeout = std::chrono::milliseconds(config_.timeout.millis());
     absl::Status status = Absolute(&run.argv.front());
     // Judged anew before each run: it may have been exchanged since the start.
@@ -269,7 +270,6 @@ bool HandlerRunner::OnQuery(const HandlerMessage& message, Clock::time_point dea
   job.environment = BaseEnvironment("query");
   job.environment.emplace_back("SOTTO_QUERY_NAME", message.name);
   job.environment.emplace_back("SOTTO_FROM", message.from);
-  job.environment.emplace_back("SOTTO_LAMPORT", absl::StrCat(message.lamport));
   job.input = message.payload;
   job.deadline = deadline;
   // Several handlers may run on it; who asked hears one of them.

@@ -24,9 +24,6 @@
 
 namespace sotto {
 
-// What a query's handler may answer at most.
-inline constexpr size_t kHandlerAnswerBytesMax = 1024;
-
 struct HandlerIdentity {
   std::string cluster;
   std::string node;

@@ -55,6 +55,7 @@ StoreSummary SummarizeStore(const std::string& url, const KeyReport& report) {
 
 NodeBackend::NodeBackend(Parts parts, ConfigSources sources, ConfigResult started, TlsFiles files)
     : parts_(std::move(parts)),
+      talk_(parts_.node),
       config_(started.config),
       started_ns_(SteadyNanos()),
       reloader_(std::move(sources), std::move(started), std::move(files), this),
@@ -190,6 +191,27 @@ void NodeBackend::LogReload(const absl::StatusOr<ReloadSummary>& result) {
   }
   parts_.log->Write(record);
 }
+
+absl::Status NodeBackend::SendEvent(const EventOrder& order) { return talk_.SendEvent(order); }
+
+absl::Status NodeBackend::Query(const QueryOrder& order, OnReply on_reply, OnQueryEnd on_end) {
+  return talk_.Query(order, std::move(on_reply), std::move(on_end));
+}
+
+absl::StatusOr<PingOutcome> NodeBackend::Ping(std::string_view member,
+                                              std::chrono::milliseconds timeout) {
+  return talk_.Ping(member, timeout);
+}
+
+absl::StatusOr<Duration> NodeBackend::Rtt(std::string_view a, std::string_view b) {
+  return parts_.node->Rtt(a, b);
+}
+
+absl::StatusOr<ReachReport> NodeBackend::Reach(std::chrono::milliseconds timeout) {
+  return talk_.Reach(timeout);
+}
+
+std::vector<CaseSummary> NodeBackend::Cases(std::string_view member) { return talk_.Cases(member); }
 
 void NodeBackend::Audit(std::string_view call, int64_t uid, int64_t pid,
                         const absl::Status& outcome) {

@@ -17,6 +17,7 @@
 #include "cmd/sottod/admin_backend.h"
 #include "cmd/sottod/handler_runner.h"
 #include "cmd/sottod/log.h"
+#include "cmd/sottod/node_talk.h"
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/reload.h"
 #include "cmd/sottod/startup.h"
@@ -56,6 +57,13 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   absl::StatusOr<std::vector<Tag>> ChangeTags(const std::vector<Tag>& set,
                                               const std::vector<std::string>& unset) override;
   absl::StatusOr<ReloadSummary> Reload() override;
+  absl::Status SendEvent(const EventOrder& order) override;
+  absl::Status Query(const QueryOrder& order, OnReply on_reply, OnQueryEnd on_end) override;
+  absl::StatusOr<PingOutcome> Ping(std::string_view member,
+                                   std::chrono::milliseconds timeout) override;
+  absl::StatusOr<Duration> Rtt(std::string_view a, std::string_view b) override;
+  absl::StatusOr<ReachReport> Reach(std::chrono::milliseconds timeout) override;
+  std::vector<CaseSummary> Cases(std::string_view member) override;
   void Audit(std::string_view call, int64_t uid, int64_t pid, const absl::Status& outcome) override;
 
  private:
@@ -66,6 +74,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   void LogReload(const absl::StatusOr<ReloadSummary>& result);
 
   const Parts parts_;
+  NodeTalk talk_;
   const Config config_;  // as started
   const int64_t started_ns_;
 

@@ -48,6 +48,19 @@ constexpr CodeInfo kPages[] = {
      "The disk is full, or the state folder is read-only. The daemon goes on; a restart may need "
      "gossip.join.",
      "df -h; ls -ld the folder that node.state_dir names"},
+    {"PAYLOAD_TOO_LONG", "What was to be said is too long.",
+     "A file or standard input beyond 16 KiB; an event or a query holds about 1 KiB.",
+     "Say where the rest is to be had instead: a path, a URL, a version"},
+    {"PING_UNANSWERED", "A member answers neither by UDP nor by TCP.",
+     "Its process or machine is down, or the network between the two is cut.",
+     "sotto members show NAME; sotto reach"},
+    {"QUERY_UNANSWERED", "Nobody has answered a query.",
+     "No member matches the filter, none of them has a handler for it, or none could be reached.",
+     "sotto members; sotto reach; the [[handler]] tables of the members asked"},
+    {"query", "A member has asked the programs of this node something.",
+     "sotto query there, or an application.", "Nothing"},
+    {"user_event", "A member has said something to all.", "sotto event there, or an application.",
+     "Nothing"},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -159,6 +160,95 @@ class FakeBackend final : public AdminBackend {
     return ReloadSummary{{"log.level"}, {"node.tags"}, {"gossip.bind"}};
   }
 
+  absl::Status SendEvent(const EventOrder& order) override {
+    std::lock_guard lock(mutex_);
+    events_sent_.push_back(order);
+    if (order.name != "too-big") return absl::OkStatus();
+    return CodedError(absl::StatusCode::kInvalidArgument, "EVENT_TOO_LARGE", "at most 1013 bytes");
+  }
+
+  // gw-2 acks and answers at once, gw-3 stays silent; the end comes with EndQuery(), or at once.
+  absl::Status Query(const QueryOrder& order, OnReply on_reply, OnQueryEnd on_end) override {
+    if (order.name == "_sotto/none") {
+      return CodedError(absl::StatusCode::kInvalidArgument, "SAID_NAME_RESERVED", "not yours");
+    }
+    on_reply({"gw-2", true, ""});
+    on_reply({"gw-2", false, order.payload});
+    std::lock_guard lock(mutex_);
+    query_ = order;
+    end_query_ = [on_reply, on_end = std::move(on_end)] {
+      on_reply({"gw-3", true, ""});
+      on_end({3, 2, 1, {"gw-3"}, true});
+    };
+    if (!hold_queries_) end_query_();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<PingOutcome> Ping(std::string_view member, std::chrono::milliseconds) override {
+    if (member == "gw-2") return PingOutcome{Duration::Micros(400), Duration::Micros(1200)};
+    if (member == "gw-3") return PingOutcome{std::nullopt, Duration::Micros(900)};
+    return CodedError(absl::StatusCode::kNotFound, "MEMBER_UNKNOWN", "no such member");
+  }
+
+  absl::StatusOr<Duration> Rtt(std::string_view, std::string_view b) override {
+    if (b != "gw-9") return Duration::Micros(1500);
+    return CodedError(absl::StatusCode::kUnavailable, "RTT_UNKNOWN", "not measured yet");
+  }
+
+  absl::StatusOr<ReachReport> Reach(std::chrono::milliseconds) override {
+    ReachReport report;
+    report.members = {"gw-1", "gw-2", "gw-3"};
+    report.rows["gw-1"] = {Hearing::kUdp, Hearing::kUdp, Hearing::kTcpOnly};
+    report.rows["gw-2"] = {Hearing::kNothing, Hearing::kUdp, Hearing::kNotAsked};
+    report.silent = {"gw-3"};
+    return report;
+  }
+
+  std::vector<CaseSummary> Cases(std::string_view member) override {
+    if (member != "gw-3") return {};
+    const Instant now = MakeSnapshot().now;
+    CaseSummary old;
+    old.began = now - Duration::Seconds(90);
+    old.ended = now - Duration::Seconds(89);
+    old.incarnation = Incarnation::Of(3, 0);
+    old.answered_with = Incarnation::Of(3, 1);
+    old.end = "refuted";
+    old.accusers = {{"gw-5", "suspect", old.began, std::nullopt}};
+    CaseSummary open;
+    open.began = now - Duration::Millis(1200);
+    open.incarnation = Incarnation::Of(3, 1);
+    open.end = "open";
+    CaseEvidence evidence;
+    evidence.direct_failed = true;
+    evidence.relays_asked = 3;
+    evidence.relays_nacked = 2;
+    evidence.stream = "failed";
+    evidence.silent_for = Duration::Millis(2100);
+    open.accusers = {{"gw-2", "suspect", open.began, evidence}};
+    return {old, open};
+  }
+
+  void HoldQueries() {
+    std::lock_guard lock(mutex_);
+    hold_queries_ = true;
+  }
+  void EndQuery() {
+    std::function<void()> end;
+    {
+      std::lock_guard lock(mutex_);
+      end = end_query_;
+    }
+    end();
+  }
+  QueryOrder query() const {
+    std::lock_guard lock(mutex_);
+    return query_;
+  }
+  std::vector<EventOrder> events_sent() const {
+    std::lock_guard lock(mutex_);
+    return events_sent_;
+  }
+
   void Audit(std::string_view call, int64_t uid, int64_t, const absl::Status& outcome) override {
     std::lock_guard lock(mutex_);
     audit_.push_back(std::string(call) + " " + std::to_string(uid) + " " +
@@ -197,6 +287,10 @@ class FakeBackend final : public AdminBackend {
   std::vector<std::string> contacts_;
   std::chrono::milliseconds timeout_{0};
   std::vector<std::string> audit_;
+  std::vector<EventOrder> events_sent_;
+  QueryOrder query_;
+  std::function<void()> end_query_;
+  bool hold_queries_ = false;
   bool hold_joins_ = false;
   int joins_running_ = 0;
 };

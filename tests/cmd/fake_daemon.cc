@@ -196,7 +196,40 @@ const char kMemberJson[] = R"json({"schema":"sotto.member/1","observer":"gw-1",
    "tags":{"role":"gateway"},"incarnation":{"boot_number":3,"counter":1},
    "boot_id":"1112131415161718","rtt_s":0.0011,"suspected_by":["gw-2"],"dies_in_s":3.8,
    "certificate_sha256":"ef56ab12cd34ef56ab12",
-   "certificate_not_after":"2026-12-12T00:00:00Z"}})json";
+   "certificate_not_after":"2026-12-12T00:00:00Z","cases":[
+   {"began":"2026-11-21T12:00:00.000Z","ended":"2026-11-21T12:00:01.250Z",
+    "incarnation":{"boot_number":3,"counter":0},"end":"refuted",
+    "answered_with":{"boot_number":3,"counter":1},"accusers":[
+     {"name":"gw-5","said":"suspect","heard":"2026-11-21T12:00:00.000Z","evidence":null,
+      "text":"it gave no evidence"}]},
+   {"began":"2026-11-21T14:02:09.920Z","ended":null,
+    "incarnation":{"boot_number":3,"counter":1},"end":"open","answered_with":null,"accusers":[
+     {"name":"gw-2","said":"suspect","heard":"2026-11-21T14:02:09.920Z",
+      "evidence":{"direct_failed":true,"relays_asked":3,"relays_nacked":2,"stream":"failed",
+                  "silent_s":2.1,"health_score":0},
+      "text":"its ping was not answered; 3 others were asked, 2 heard nothing either"},
+     {"name":"gw-5","said":"dead","heard":"2026-11-21T14:02:10.320Z","evidence":null,
+      "text":"it gave no evidence"}]}]}})json";
+
+const char kPingJson[] = R"json({"schema":"sotto.ping/1","observer":"gw-1",
+  "as_of":"2026-11-21T14:02:11.120Z","complete":true,
+  "data":{"member":"gw-2","udp_s":0.0004,"tcp_s":0.0012}})json";
+
+const char kRttJson[] = R"json({"schema":"sotto.rtt/1","observer":"gw-1",
+  "as_of":"2026-11-21T14:02:11.120Z","complete":true,
+  "data":{"a":"gw-2","b":"gw-3","rtt_s":0.0015}})json";
+
+const char kEventSentJson[] = R"json({"schema":"sotto.event/1","observer":"gw-1",
+  "as_of":"2026-11-21T14:02:11.120Z","complete":true,
+  "data":{"name":"deploy","payload_bytes":2}})json";
+
+const char kReachJson[] = R"json({"schema":"sotto.reach/1","observer":"gw-1",
+  "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":{"members":["gw-1","gw-2","gw-3"],
+  "rows":{"gw-1":{"gw-2":"udp","gw-3":"udp"},"gw-2":{"gw-1":"udp","gw-3":"tcp"},
+          "gw-3":{"gw-1":"nothing","gw-2":"not_asked"}},"silent":[],"differs":[],
+  "findings":[{"from":"gw-3","to":"gw-1","what":"nothing",
+    "text":"gw-3 -> gw-1: nothing comes back from 10.0.3.11:7950, udp or tcp",
+    "fix":"check the firewall in front of gw-1 for new traffic from 10.0.4.13:7950"}]}})json";
 
 const char kEventsJson[] = R"json({"schema":"sotto.events/1","observer":"gw-1",
   "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":[

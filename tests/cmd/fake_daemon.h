@@ -57,6 +57,10 @@ class FakeDaemon {
 extern const char kStatusJson[];
 extern const char kMembersJson[];  // alive, self, suspect, dead, left; a hostile tag
 extern const char kMemberJson[];
+extern const char kPingJson[];
+extern const char kRttJson[];
+extern const char kEventSentJson[];
+extern const char kReachJson[];  // gw-3 -> gw-1: nothing
 extern const char kEventsJson[];
 extern const char kKeysJson[];
 extern const char kTagsJson[];

@@ -74,9 +74,11 @@ TEST(Completion, EveryShellKnowsEveryVerb) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const RunResult result = RunSotto({"completion", shell});
     EXPECT_EQ(result.exit, 0);
-    for (const char* verb : {"status", "members", "events", "join", "leave", "forget", "tags",
-                             "keys", "certs", "config", "wait", "explain", "demo", "completion",
-                             "version", "generate", "--no-headers", "--key-agreed"}) {
+    for (const char* verb :
+         {"status",  "members",  "events",   "join",         "leave",       "forget", "tags",
+          "keys",    "certs",    "config",   "wait",         "explain",     "demo",   "completion",
+          "version", "generate", "event",    "query",        "ping",        "rtt",    "reach",
+          "watch",   "top",      "--no-ack", "--no-headers", "--key-agreed"}) {
       const std::string word = std::string(verb).substr(verb[0] == '-' ? 2 : 0);
       EXPECT_NE(result.out.find(word), std::string::npos) << shell << " " << verb;
     }

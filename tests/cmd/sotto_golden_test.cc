@@ -40,6 +40,11 @@ class Golden : public ::testing::Test {
     daemon_.Answer("GET /v1/members/gw-3", kMemberJson);
     daemon_.Answer("GET /v1/events?limit=50", kEventsJson);
     daemon_.Answer("GET /v1/events?limit=10000", kEventsJson);
+    daemon_.Answer("GET /v1/events?limit=5", kEventsJson);
+    daemon_.Answer("GET /v1/ping/gw-2?timeout_s=2.000000", kPingJson);
+    daemon_.Answer("GET /v1/rtt?a=gw-2&b=gw-3", kRttJson);
+    daemon_.Answer("POST /v1/event", kEventSentJson);
+    daemon_.Answer("GET /v1/reach?timeout_s=5.000000", kReachJson);
     daemon_.Answer("GET /v1/keys", kKeysJson);
     daemon_.Answer("GET /v1/tags", kTagsJson);
     daemon_.Answer("GET /v1/certs", kCertsJson);
@@ -56,7 +61,8 @@ class Golden : public ::testing::Test {
 
 TEST_F(Golden, TheRecordedAnswersAreAsTheApiPromises) {
   for (const char* text :
-       {kStatusJson, kMembersJson, kMemberJson, kEventsJson, kKeysJson, kTagsJson, kCertsJson}) {
+       {kStatusJson, kMembersJson, kMemberJson, kEventsJson, kKeysJson, kTagsJson, kCertsJson,
+        kPingJson, kRttJson, kEventSentJson, kReachJson}) {
     EXPECT_EQ(CheckAnswer(text), "") << text;
   }
 }
@@ -67,6 +73,9 @@ TEST_F(Golden, EveryVerbInEveryForm) {
       {"members", {"members"}},
       {"member", {"members", "show", "gw-3"}},
       {"events", {"events"}},
+      {"ping", {"ping", "gw-2"}},
+      {"rtt", {"rtt", "gw-2", "gw-3"}},
+      {"event", {"event", "deploy", "v7"}},
       {"keys", {"keys", "ls"}},
       {"tags", {"tags"}},
       {"certs", {"certs", "ls", "--running"}},
@@ -81,6 +90,149 @@ TEST_F(Golden, EveryVerbInEveryForm) {
       ExpectGolden(std::string(name) + "." + format + ".txt", result.out);
     }
   }
+}
+
+TEST_F(Golden, ReachIsAMatrixAndExitsWith1OnAFault) {
+  for (const char* format : {"table", "json", "jsonl", "tsv"}) {
+    const RunResult result = Ask({"reach", "-o", format});
+    EXPECT_EQ(result.exit, 1) << format << result.err;
+    ExpectGolden(std::string("reach.") + format + ".txt", result.out);
+  }
+}
+
+TEST_F(Golden, TopIsOneLookWhereThereIsNoTerminal) {
+  const RunResult result = Ask({"top"});
+  EXPECT_EQ(result.exit, 0) << result.err;
+  EXPECT_NE(result.err.find("no terminal"), std::string::npos);
+  EXPECT_EQ(result.out.find('\x1b'), std::string::npos);
+  ExpectGolden("top.table.txt", result.out);
+}
+
+std::string Piece(const std::string& word, const std::string& data) {
+  return "event: " + word + "\ndata: " + data + "\n\n";
+}
+
+std::string Reply(const std::string& from, bool ack, const std::string& payload) {
+  return Piece("reply", "{\"from\":\"" + from + "\",\"ack\":" + (ack ? "true" : "false") +
+                            ",\"payload\":\"" + payload + "\",\"payload_base64\":\"\"}");
+}
+
+std::string Summary(int expected, int acked, int answered, const std::string& silent) {
+  return Piece("summary",
+               R"({"schema":"sotto.query/1","observer":"gw-1","as_of":"2026-11-21T14:02:11.120Z",)"
+               R"("complete":)" +
+                   std::string(silent.empty() ? "true" : "false") +
+                   R"(,"data":{"name":"load","expected":)" + std::to_string(expected) +
+                   ",\"acked\":" + std::to_string(acked) +
+                   ",\"answered\":" + std::to_string(answered) + ",\"silent\":[" + silent +
+                   "],\"timed_out\":" + (silent.empty() ? "false" : "true") + "}}");
+}
+
+TEST_F(Golden, AQueryPrintsAnswersAndSaysWhoWasSilent) {
+  daemon_.AnswerStream("POST /v1/query", {Reply("gw-2", true, ""),
+                                          Reply("gw-2", false, "0.31\\n") + ": still here\n\n",
+                                          Reply("gw-1", false, ""), Summary(3, 2, 2, "\"gw-3\"")});
+  for (const char* format : {"table", "wide", "json", "jsonl", "tsv"}) {
+    const RunResult result = Ask({"query", "load", "-o", format});
+    EXPECT_EQ(result.exit, 3) << format << result.err;
+    ExpectGolden(std::string("query.") + format + ".txt", result.out + "----\n" + result.err);
+  }
+  const RunResult filtered =
+      Ask({"query", "load", "now", "--node", "gw-*", "--node", "db-1", "--tag", "zone=a*",
+           "--relay", "2", "--no-ack", "--timeout", "7s"});
+  EXPECT_EQ(daemon_.requests().back().body,
+            R"({"name":"load","names":["gw-*","db-1"],"tags":{"zone":"a*"},"acks":false,)"
+            R"("relays":2,"timeout_s":7,"payload":"now"})");
+  EXPECT_EQ(Ask({"query", "load", "--tag", "zone"}).exit, 2);
+  EXPECT_EQ(Ask({"query", "load", "--relay", "6"}).exit, 2);
+}
+
+TEST_F(Golden, AQueryEndsWithTheCodeOfItsOutcome) {
+  struct {
+    std::string summary;
+    int exit;
+  } const rows[] = {{Summary(2, 2, 2, ""), 0},
+                    {Summary(2, 1, 1, "\"gw-3\""), 3},
+                    {Summary(2, 1, 0, "\"gw-3\""), 6},
+                    {Summary(0, 0, 0, ""), 6}};
+  for (const auto& row : rows) {
+    FakeDaemon daemon(dir_.File("q"));
+    daemon.AnswerStream("POST /v1/query", {row.summary});
+    const RunResult result = RunSotto({"--target", dir_.File("q"), "query", "load"});
+    EXPECT_EQ(result.exit, row.exit) << row.summary << result.err;
+    EXPECT_EQ(row.exit == 6, result.err.find("QUERY_UNANSWERED") != std::string::npos);
+  }
+}
+
+TEST_F(Golden, WhatIsSaidComesFromAWordAFileOrStandardInput) {
+  const auto sent = [&](const std::vector<std::string>& args, const std::string& in = "") {
+    RunOptions options;
+    options.in = in;
+    EXPECT_EQ(Ask(args, options).exit, 0);
+    return daemon_.requests().back().body;
+  };
+  EXPECT_EQ(sent({"event", "deploy", "v7"}), R"({"name":"deploy","coalesce":true,"payload":"v7"})");
+  EXPECT_EQ(sent({"event", "deploy", "--no-coalesce"}),
+            R"({"name":"deploy","coalesce":false,"payload":""})");
+  EXPECT_EQ(sent({"event", "deploy", "-"}, "two\nlines\n"),
+            R"({"name":"deploy","coalesce":true,"payload":"two\nlines\n"})");
+  std::ofstream(dir_.File("bytes")) << std::string("\0\xff", 2);
+  EXPECT_EQ(sent({"event", "deploy", "--file", dir_.File("bytes")}),
+            R"({"name":"deploy","coalesce":true,"payload_base64":"AP8="})");
+  EXPECT_EQ(Ask({"event", "deploy", "v7", "--file", dir_.File("bytes")}).exit, 2);
+  RunOptions much;
+  much.in.assign(20'000, 'x');
+  const RunResult result = Ask({"event", "deploy", "-"}, much);
+  EXPECT_NE(result.err.find("PAYLOAD_TOO_LONG"), std::string::npos) << result.err;
+}
+
+TEST_F(Golden, PingTellsWhatGetsThrough) {
+  const auto ping = [&](const std::string& udp, const std::string& tcp) {
+    FakeDaemon daemon(dir_.File("p"));
+    daemon.Answer(
+        "GET /v1/ping/gw-2?timeout_s=2.000000",
+        R"({"schema":"sotto.ping/1","observer":"gw-1","as_of":)"
+        R"("2026-11-21T14:02:11.120Z","complete":false,"data":{"member":"gw-2","udp_s":)" +
+            udp + ",\"tcp_s\":" + tcp + "}}");
+    return RunSotto({"--target", dir_.File("p"), "ping", "gw-2"});
+  };
+  EXPECT_EQ(ping("0.1", "0.2").exit, 0);
+  const RunResult tcp = ping("null", "0.2");
+  EXPECT_EQ(tcp.exit, 3);
+  EXPECT_NE(tcp.err.find("is UDP blocked?"), std::string::npos);
+  EXPECT_EQ(ping("0.1", "null").exit, 3);
+  const RunResult none = ping("null", "null");
+  EXPECT_EQ(none.exit, 6);
+  EXPECT_NE(none.err.find("PING_UNANSWERED"), std::string::npos);
+  const RunResult three = Ask({"ping", "gw-2", "-c", "3", "--interval", "1ms"});
+  EXPECT_EQ(three.exit, 0);
+  EXPECT_NE(three.out.find("udp 3 of 3, 0.4ms to 0.4ms, mean 0.4ms"), std::string::npos)
+      << three.out;
+}
+
+TEST_F(Golden, WatchTellsHowThingsStandAndThenWhatChanges) {
+  const std::string deploy =
+      R"({"seq":883,"t":"2026-11-21T14:02:12.000Z","event":"user_event","member":"gw-2","by":[],)"
+      R"("incarnation":{"boot_number":0,"counter":0},"detail":"","name":"deploy",)"
+      R"("payload":"v7\u001b[31m","payload_base64":"","lamport":4,"replayed":true})";
+  const std::string died =
+      R"({"seq":884,"t":"2026-11-21T14:02:13.000Z","event":"died","member":"gw-3","by":["gw-2"],)"
+      R"("incarnation":{"boot_number":3,"counter":1},"detail":"gw-2: its ping was not answered"})";
+  std::string snapshot = kMembersJson;
+  std::erase(snapshot, '\n');
+  daemon_.AnswerStream("GET /v1/stream",
+                       {Piece("snapshot", snapshot), Piece("event", deploy), Piece("event", died)});
+  for (const char* format : {"table", "jsonl", "tsv"}) {
+    const RunResult result = Ask({"watch", "-c", "2", "-o", format});
+    EXPECT_EQ(result.exit, 0) << result.err;
+    ExpectGolden(std::string("watch.") + format + ".txt", result.out);
+  }
+  const RunResult only = Ask({"watch", "--only", "died,left", "-c", "1"});
+  EXPECT_EQ(only.out.find("deploy"), std::string::npos);
+  EXPECT_NE(only.out.find("gw-3 died by gw-2"), std::string::npos);
+  const RunResult wrong = Ask({"watch", "--only", "dyed"});
+  EXPECT_EQ(wrong.exit, 2);
+  EXPECT_NE(wrong.err.find("did you mean \"died\"?"), std::string::npos) << wrong.err;
 }
 
 TEST_F(Golden, JsonIsTheDaemonsAnswerUnchanged) {

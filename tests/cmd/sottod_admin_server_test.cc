@@ -81,7 +81,9 @@ TEST_F(AdminServerTest, EveryCallAnswersByItsSchema) {
   UnixHttp http(path_);  // one connection for all: keep-alive
   for (const char* target :
        {"/v1/version", "/v1/status", "/v1/members", "/v1/members?all=1", "/v1/members/gw-2",
-        "/v1/events", "/v1/events?since=1&limit=5", "/v1/tags", "/v1/keys", "/v1/certs"}) {
+        "/v1/events", "/v1/events?since=1&limit=5", "/v1/tags", "/v1/keys", "/v1/certs",
+        "/v1/members/gw-3", "/v1/ping/gw-2", "/v1/ping/gw-3?timeout_s=0.5", "/v1/rtt?a=gw-2",
+        "/v1/rtt?a=gw-2&b=gw-3", "/v1/reach", "/v1/reach?timeout_s=1"}) {
     const HttpReply reply = http.Get(target);
     EXPECT_EQ(reply.status, 200) << target;
     EXPECT_THAT(reply.head, HasSubstr("Content-Type: application/json")) << target;
@@ -92,7 +94,8 @@ TEST_F(AdminServerTest, EveryCallAnswersByItsSchema) {
       {"/v1/leave", ""},
       {"/v1/forget", R"({"name":"gw-2"})"},
       {"/v1/tags", R"({"set":{"zone":"a"},"unset":["role"]})"},
-      {"/v1/reload", "{}"}};
+      {"/v1/reload", "{}"},
+      {"/v1/event", R"({"name":"deploy","payload_base64":"AP8="})"}};
   for (const auto& [target, body] : posts) {
     const HttpReply reply = http.Post(target, body);
     EXPECT_EQ(reply.status, 200) << target << reply.body;
@@ -102,9 +105,13 @@ TEST_F(AdminServerTest, EveryCallAnswersByItsSchema) {
   EXPECT_EQ(backend_.timeout(), milliseconds(2000));
   EXPECT_THAT(http.Get("/v1/tags").body, HasSubstr(R"("data":{"zone":"a"})"));
   const std::string uid = std::to_string(geteuid());
-  EXPECT_THAT(backend_.audit(), ElementsAre("/v1/join " + uid + " ok", "/v1/leave " + uid + " ok",
-                                            "/v1/forget " + uid + " ok", "/v1/tags " + uid + " ok",
-                                            "/v1/reload " + uid + " ok"));
+  EXPECT_THAT(backend_.audit(),
+              ElementsAre("/v1/join " + uid + " ok", "/v1/leave " + uid + " ok",
+                          "/v1/forget " + uid + " ok", "/v1/tags " + uid + " ok",
+                          "/v1/reload " + uid + " ok", "/v1/event " + uid + " ok"));
+  ASSERT_EQ(backend_.events_sent().size(), 1u);
+  EXPECT_EQ(backend_.events_sent()[0].payload, std::string("\0\xff", 2));
+  EXPECT_TRUE(backend_.events_sent()[0].coalesce);
 }
 
 TEST_F(AdminServerTest, ErrorsAreProblems) {
@@ -128,6 +135,78 @@ TEST_F(AdminServerTest, ErrorsAreProblems) {
   expect(http.Post("/v1/join", "{"), 400, "API_BAD_REQUEST");
   expect(http.Post("/v1/join", R"({"contacts":["nobody:1"]})"), 503, "JOIN_FAILED");
   expect(http.Post("/v1/forget", R"({"name":"gw-9"})"), 404, "MEMBER_UNKNOWN");
+  expect(http.Get("/v1/ping/gw-9"), 404, "MEMBER_UNKNOWN");
+  expect(http.Get("/v1/ping/"), 404, "API_UNKNOWN_CALL");
+  expect(http.Get("/v1/ping/gw-2?timeout_s=0"), 400, "API_BAD_REQUEST");
+  expect(http.Get("/v1/ping/gw-2?timeout_s=nan"), 400, "API_BAD_REQUEST");
+  expect(http.Get("/v1/rtt"), 400, "API_BAD_REQUEST");
+  expect(http.Get("/v1/rtt?a=gw-2&b=gw-9"), 503, "RTT_UNKNOWN");
+  expect(http.Get("/v1/query"), 405, "API_METHOD");
+  expect(http.Post("/v1/query", "{}"), 400, "API_BAD_REQUEST");
+  expect(http.Post("/v1/query", R"({"name":"x","relays":6})"), 400, "API_BAD_REQUEST");
+  expect(http.Post("/v1/query", R"({"name":"_sotto/none"})"), 400, "SAID_NAME_RESERVED");
+  expect(http.Post("/v1/event", R"({"name":"x","payload":"a","payload_base64":""})"), 400,
+         "API_BAD_REQUEST");
+  expect(http.Post("/v1/event", R"({"name":"x","payload_base64":"?"})"), 400, "API_BAD_REQUEST");
+  expect(http.Post("/v1/event", R"({"name":"too-big"})"), 400, "EVENT_TOO_LARGE");
+}
+
+// The data of each piece, after its event's word.
+std::vector<std::string> Pieces(const std::string& stream) {
+  std::vector<std::string> out;
+  for (size_t at = stream.find("event: "); at != std::string::npos;
+       at = stream.find("event: ", at + 1)) {
+    const size_t line = stream.find('\n', at);
+    const size_t data = stream.find("data: ", line);
+    out.push_back(stream.substr(at + 7, line - at - 7) + " " +
+                  stream.substr(data + 6, stream.find('\n', data) - data - 6));
+  }
+  return out;
+}
+
+TEST_F(AdminServerTest, AQueryIsAnsweredPieceByPiece) {
+  Serve();
+  backend_.HoldQueries();
+  UnixHttp http(path_);
+  const std::string body =
+      R"({"name":"load","payload":"now?","names":["gw-*"],"tags":{"zone":"a*"},"timeout_s":7,)"
+      R"("acks":false,"relays":2})";
+  http.Send("POST /v1/query HTTP/1.1\r\nHost: sotto\r\nContent-Length: " +
+            std::to_string(body.size()) + "\r\n\r\n" + body);
+  ASSERT_TRUE(http.WaitFor("now?\""));  // what is there comes before the end
+  EXPECT_THAT(http.input(), HasSubstr("Content-Type: text/event-stream"));
+  events_.Append(Suspected("gw-3"));  // is no piece of a query's answer
+  backend_.EndQuery();
+  EXPECT_TRUE(http.WaitForEnd());
+  const std::vector<std::string> pieces = Pieces(http.input());
+  ASSERT_EQ(pieces.size(), 4u) << http.input();
+  EXPECT_EQ(pieces[0], R"(reply {"from":"gw-2","ack":true,"payload":"","payload_base64":""})");
+  EXPECT_EQ(pieces[1],
+            R"(reply {"from":"gw-2","ack":false,"payload":"now?","payload_base64":"bm93Pw=="})");
+  EXPECT_THAT(pieces[3], testing::StartsWith("summary {"));
+  EXPECT_EQ(CheckAnswer(pieces[3].substr(8)), "");
+  EXPECT_THAT(pieces[3], HasSubstr(R"("complete":false)"));
+  const QueryOrder query = backend_.query();
+  EXPECT_THAT(query.names, ElementsAre("gw-*"));
+  EXPECT_THAT(query.tags, ElementsAre(Tag{"zone", "a*"}));
+  EXPECT_EQ(query.timeout, milliseconds(7000));
+  EXPECT_FALSE(query.acks);
+  EXPECT_EQ(query.relays, 2);
+}
+
+TEST_F(AdminServerTest, AQueryMayOutliveItsClientAndItsServer) {
+  Serve();
+  backend_.HoldQueries();
+  {
+    UnixHttp http(path_);
+    http.Send("POST /v1/query HTTP/1.1\r\nHost: s\r\nContent-Length: 12\r\n\r\n{\"name\":\"x\"}");
+    ASSERT_TRUE(http.WaitFor("event: reply"));
+  }
+  UnixHttp other(path_);
+  EXPECT_EQ(other.Get("/v1/version").status, 200);
+  backend_.EndQuery();
+  server_.reset();
+  backend_.EndQuery();  // nobody is there any more
 }
 
 TEST_F(AdminServerTest, WhatIsNotHttpGetsA400AndTheEnd) {

@@ -46,7 +46,7 @@ TEST(ApiJson, EveryAnswerFitsTheSchema) {
                                             StatusJson(s),
                                             MembersJson(s, false),
                                             MembersJson(s, true),
-                                            MemberJson(s, "gw-3").value(),
+                                            MemberJson(s, "gw-3", {}).value(),
                                             EventsJson(observer, ring.Read(1, 10)),
                                             JoinJson(observer, 2),
                                             LeaveJson(observer, true),
@@ -55,7 +55,7 @@ TEST(ApiJson, EveryAnswerFitsTheSchema) {
                                             KeysJson(s),
                                             CertsJson(s),
                                             ReloadJson(observer, {{"log.level"}, {}, {}}),
-                                            ProblemJson(404, MemberJson(s, "gw-9").status())};
+                                            ProblemJson(404, MemberJson(s, "gw-9", {}).status())};
   for (const std::string& answer : answers) EXPECT_EQ(CheckAnswer(answer), "") << answer;
 }
 
@@ -85,6 +85,7 @@ TEST(ApiJson, TheEventWordsOfTheSchemaAreThoseOfTheLibrary) {
   for (int kind = 0; kind <= static_cast<int>(EventKind::kClockSuspect); ++kind) {
     kinds.emplace_back(ToString(static_cast<EventKind>(kind)));
   }
+  kinds.insert(kinds.end(), {"user_event", "query"});  // what members say to each other
   EXPECT_THAT(words, testing::UnorderedElementsAreArray(kinds));
 }
 
@@ -95,7 +96,7 @@ TEST(ApiJson, MembersWithoutAllLeavesOutTheForgottenAndTheLongGone) {
 }
 
 TEST(ApiJson, AMemberIsTold) {
-  const auto member = Data(MemberJson(MakeSnapshot(), "gw-3").value());
+  const auto member = Data(MemberJson(MakeSnapshot(), "gw-3", {}).value());
   EXPECT_EQ(member.at("state"), "suspect");
   EXPECT_DOUBLE_EQ(member.at("since_s").as_double(), 1.2);
   EXPECT_DOUBLE_EQ(member.at("dies_in_s").as_double(), 3.8);
@@ -103,15 +104,15 @@ TEST(ApiJson, AMemberIsTold) {
   EXPECT_EQ(boost::json::serialize(member.at("suspected_by")), R"(["gw-2","gw-5"])");
   EXPECT_EQ(member.at("addresses").at(0), "127.0.0.1:7950");
   EXPECT_EQ(member.at("certificate_sha256").as_string().size(), 64u);
-  const auto other = Data(MemberJson(MakeSnapshot(), "gw-2").value());
+  const auto other = Data(MemberJson(MakeSnapshot(), "gw-2", {}).value());
   EXPECT_DOUBLE_EQ(other.at("rtt_s").as_double(), 0.0004);
   EXPECT_TRUE(other.at("dies_in_s").is_null());
-  EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-9"), HasCode("MEMBER_UNKNOWN"));
+  EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-9", {}), HasCode("MEMBER_UNKNOWN"));
 }
 
 TEST(ApiJson, NumbersAreWrittenWithoutExponents) {
-  EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-2").value(), HasSubstr("\"rtt_s\":0.0004,"));
-  EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-3").value(), HasSubstr("\"dies_in_s\":3.8,"));
+  EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-2", {}).value(), HasSubstr("\"rtt_s\":0.0004,"));
+  EXPECT_THAT(MemberJson(MakeSnapshot(), "gw-3", {}).value(), HasSubstr("\"dies_in_s\":3.8,"));
   EXPECT_THAT(StatusJson(MakeSnapshot()), HasSubstr("\"up_s\":3600,"));
 }
 

@@ -16,6 +16,7 @@ class Verb;
 void AddCerts(Verb& root);
 void AddCompletion(Verb& root);
 void AddConfig(Verb& root);
+void AddEvent(Verb& root);
 void AddEvents(Verb& root);
 void AddExplain(Verb& root);
 void AddForget(Verb& root);
@@ -23,10 +24,16 @@ void AddJoin(Verb& root);
 void AddKeys(Verb& root);
 void AddLeave(Verb& root);
 void AddMembers(Verb& root);
+void AddPing(Verb& root);
+void AddQuery(Verb& root);
+void AddReach(Verb& root);
+void AddRtt(Verb& root);
 void AddStatus(Verb& root);
 void AddTags(Verb& root);
+void AddTop(Verb& root);
 void AddVersion(Verb& root);
 void AddWait(Verb& root);
+void AddWatch(Verb& root);
 
 // In demo.cc:
 //   CLI::App* demo = root.add_subcommand("demo", "five encrypted nodes on this machine, in a

@@ -33,11 +33,24 @@ constexpr EventWord kWords[] = {
     {"clock_suspect",
      "most certificates expired at once: the clock is suspected, nobody is buried"},
     {"key_trouble", "frames of members fail for a key reason; this node accuses nobody meanwhile"},
+    {"user_event", "a member has said something to all: its name, and the payload"},
+    {"query", "a member has asked the programs of this node something"},
 };
 
 }  // namespace
 
 std::span<const EventWord> EventWords() { return kWords; }
+
+std::string ShownPayload(const json::value& said) {
+  const json::value& payload = Member(said, "payload");
+  if (!payload.is_string()) {
+    const std::string coded = TextOf(Member(said, "payload_base64"));
+    return coded.empty() ? "" : " (base64) " + coded;
+  }
+  std::string text = TextOf(payload);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text.empty() ? "" : " \"" + text + "\"";
+}
 
 std::string EventLine(const json::value& event) {
   const std::string time = TextOf(Member(event, "t"));
@@ -48,6 +61,9 @@ std::string EventLine(const json::value& event) {
     by += (by.empty() ? " by " : ", ") + TextOf(name);
   }
   line += by;
+  const std::string name = TextOf(Member(event, "name"));
+  if (!name.empty()) line += " " + name + ShownPayload(event);
+  if (TrueOf(Member(event, "replayed"))) line += " (from before)";
   const std::string detail = TextOf(Member(event, "detail"));
   if (!detail.empty()) line += ": " + detail;
   return Escape(line);

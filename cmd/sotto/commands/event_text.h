@@ -15,6 +15,9 @@ struct EventWord {
 // Every word of the API's events.
 std::span<const EventWord> EventWords();
 
+// ` "v7"` of something with a payload; ` (base64) AP8=` where it is no text; empty if it is empty.
+std::string ShownPayload(const boost::json::value& said);
+
 // "13:58:02.114  gw-3 suspected by gw-2", fit for a terminal.
 std::string EventLine(const boost::json::value& event);
 

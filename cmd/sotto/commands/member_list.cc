@@ -156,6 +156,54 @@ absl::Status KeepMatching(const std::string& filter, json::array* rows) {
   return absl::OkStatus();
 }
 
+// ", 0.4s later"; empty for the first.
+std::string SinceText(const std::string& began, const std::string& at) {
+  const auto from = ParseUtc(began), to = ParseUtc(at);
+  if (!from || !to || *to <= *from) return "";
+  return ", " + HumanDuration(static_cast<double>(*to - *from) / 1000) + " later";
+}
+
+std::string EndText(const json::value& one, const std::string& end, const std::string& began) {
+  const auto from = ParseUtc(began), to = ParseUtc(TextOf(Member(one, "ended")));
+  const std::string after =
+      from && to ? " after " + HumanDuration(static_cast<double>(*to - *from) / 1000) : "";
+  const std::string with = IncarnationText(Member(one, "answered_with"));
+  if (end == "open") return "not over: it dies unless it answers";
+  if (end == "refuted") {
+    return "refuted" + after + (with.empty() ? "" : ": it answered with incarnation " + with);
+  }
+  if (end == "died") {
+    return "declared dead" + after +
+           (with.empty() ? "" : "; it lives: it came back with incarnation " + with);
+  }
+  if (end == "left") return "it left" + after;
+  return "without effect" + after + ": it started anew, was forgotten, or its certificate ended";
+}
+
+// Why it was suspected, newest first; `out` stands after the member's own lines.
+void PrintCases(const json::value& member, std::ostream& out) {
+  const json::array& cases = ArrayOf(Member(member, "cases"));
+  if (cases.empty()) {
+    out << "nobody has suspected it, as far as this node remembers\n";
+    return;
+  }
+  for (size_t i = cases.size(); i-- > 0;) {
+    const json::value& one = cases[i];
+    const std::string began = TextOf(Member(one, "began"));
+    std::string head = began.size() > 23 ? began.substr(0, 10) + " " + began.substr(11, 12) : began;
+    const std::string end = TextOf(Member(one, "end"));
+    head += "  suspected at incarnation " + IncarnationText(Member(one, "incarnation"));
+    out << '\n' << Escape(head) << '\n';
+    for (const json::value& accuser : ArrayOf(Member(one, "accusers"))) {
+      out << "  by " << Escape(TextOf(Member(accuser, "name")))
+          << (TextOf(Member(accuser, "said")) == "dead" ? ", which calls it dead" : "")
+          << SinceText(began, TextOf(Member(accuser, "heard"))) << ": "
+          << Escape(TextOf(Member(accuser, "text"))) << '\n';
+    }
+    out << "  " << Escape(EndText(one, end, began)) << '\n';
+  }
+}
+
 }  // namespace
 
 std::string TagsText(const json::value& tags) {
@@ -218,6 +266,7 @@ void PrintMember(const json::value& member, std::ostream& out) {
   line("boot id", TextOf(Member(member, "boot_id")));
   line("certificate", TextOf(Member(member, "certificate_sha256")));
   line("valid until", TextOf(Member(member, "certificate_not_after")));
+  PrintCases(member, out);
 }
 
 }  // namespace sotto::cli

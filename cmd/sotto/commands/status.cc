@@ -24,8 +24,13 @@ std::string HealthText(const json::value& data) {
   for (char& c : health) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   }
-  const size_t notes = ArrayOf(Member(data, "notes")).size();
-  return notes == 0 ? health : health + ", " + Plural(notes, "note");
+  const json::array& notes = ArrayOf(Member(data, "notes"));
+  if (notes.empty()) return health;
+  // The worst comes first, and is why it is not healthy.
+  if (TextOf(Member(notes.front(), "level")) != "note") {
+    health += " " + TextOf(Member(notes.front(), "code"));
+  }
+  return health + ", " + Plural(notes.size(), "note");
 }
 
 const char* ColorOf(const std::string& health) {
