@@ -238,7 +238,10 @@ const char kEventsJson[] = R"json({"schema":"sotto.events/1","observer":"gw-1",
   {"seq":881,"t":"2026-11-21T13:58:02.114Z","event":"suspected","member":"gw-3",
    "by":["gw-2","gw-5"],"incarnation":{"boot_number":3,"counter":0},"detail":""},
   {"seq":882,"t":"2026-11-21T13:58:02.590Z","event":"refuted","member":"gw-3","by":[],
-   "incarnation":{"boot_number":3,"counter":1},"detail":"it answered"}],"next":883})json";
+   "incarnation":{"boot_number":3,"counter":1},"detail":"it answered"},
+  {"seq":883,"t":"2026-11-21T14:00:00.000Z","event":"user_event","member":"gw-2","by":[],
+   "incarnation":{"boot_number":0,"counter":0},"detail":"","name":"deploy","payload":"v7",
+   "payload_base64":"djc=","lamport":4,"replayed":false}],"next":884})json";
 
 const char kKeysJson[] = R"json({"schema":"sotto.keys/1","observer":"gw-1",
   "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":[

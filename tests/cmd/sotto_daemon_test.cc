@@ -321,10 +321,10 @@ TEST(Streams, FollowedEventsComeOneALineUntilTheDaemonEnds) {
   FakeDaemon daemon(dir.File("s"));
   daemon.Answer("GET /v1/events?limit=50", kEventsJson);
   const std::string event =
-      R"({"seq":883,"t":"2026-11-21T14:03:00.000Z","event":"died","member":"gw-3","by":["gw-2"],)"
+      R"({"seq":884,"t":"2026-11-21T14:03:00.000Z","event":"died","member":"gw-3","by":["gw-2"],)"
       R"("incarnation":{"boot_number":3,"counter":1},"detail":"\u001b[2J"})";
-  daemon.AnswerStream("GET /v1/stream?since=883",
-                      {"event: snapshot\ndata: {}\n\n: still here\n\nid: 883\neve",
+  daemon.AnswerStream("GET /v1/stream?since=884",
+                      {"event: snapshot\ndata: {}\n\n: still here\n\nid: 884\neve",
                        "nt: event\ndata: " + event + "\n\n", "event: resync\ndata: {}\n\n"});
   const RunResult table = RunSotto({"--target", dir.File("s"), "events", "-f"});
   EXPECT_EQ(table.exit, 4);  // it ended; a script must not take that for the end of events
@@ -332,7 +332,7 @@ TEST(Streams, FollowedEventsComeOneALineUntilTheDaemonEnds) {
   EXPECT_TRUE(Has(table.err, "some events were not delivered")) << table.err;
   EXPECT_TRUE(Has(table.err, "error DAEMON_GONE")) << table.err;
   const RunResult lines = RunSotto({"--target", dir.File("s"), "events", "-f", "-o", "jsonl"});
-  EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 4) << lines.out;
+  EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 5) << lines.out;
   const std::string last = lines.out.substr(lines.out.rfind('\n', lines.out.size() - 2) + 1);
   EXPECT_EQ(boost::json::parse(last), boost::json::parse(event));
 }

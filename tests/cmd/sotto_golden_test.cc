@@ -300,7 +300,8 @@ TEST_F(Golden, FiltersAndColumns) {
 TEST_F(Golden, EventsByAgeAndByNumber) {
   EXPECT_EQ(Ask({"events", "--since", "10m", "-o", "tsv", "--no-headers"}).out,
             "881\t2026-11-21T13:58:02.114Z\tsuspected\tgw-3\tgw-2,gw-5\t\n"
-            "882\t2026-11-21T13:58:02.590Z\trefuted\tgw-3\t\tit answered\n");
+            "882\t2026-11-21T13:58:02.590Z\trefuted\tgw-3\t\tit answered\n"
+            "883\t2026-11-21T14:00:00.000Z\tuser_event\tgw-2\t\tdeploy \"v7\"\n");
   daemon_.Answer("GET /v1/events?since=882&limit=1000",
                  R"({"schema":"sotto.events/1","observer":"a","as_of":"2026-11-21T14:02:11.120Z",
                      "complete":false,"data":[],"next":883})");

@@ -117,8 +117,15 @@ ListView EventsView() {
                            }
                            return by;
                          }});
-  view.fields.push_back(plain("DETAIL", "detail"));
-  view.fields.back().cut = true;
+  // What was said stands where other events have their few words.
+  view.fields.push_back({.name = "DETAIL",
+                         .text =
+                             [](const json::value& row) {
+                               const std::string name = TextOf(Member(row, "name"));
+                               return name.empty() ? PlainOf(Member(row, "detail"))
+                                                   : name + ShownPayload(row);
+                             },
+                         .cut = true});
   view.empty = "nothing has changed";
   return view;
 }
