@@ -8,7 +8,7 @@ import unittest
 import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from house import core_sources, count_tests, purity, tidy_rules  # noqa: E402
+from house import core_sources, count_tests, parity, purity, tidy_rules  # noqa: E402
 
 
 def messages(path, text, **kwargs):
@@ -35,6 +35,51 @@ class Lines(unittest.TestCase):
 
     def test_work_left_undone_is_found(self):
         self.assertEqual(len(messages("gossip/a.cc", "// TO" + "DO: later\n")), 1)
+
+
+class Parity(unittest.TestCase):
+    TREE = parity.Tree({
+        "tests/a/b_test.cc": "TEST_F(Probe, Works) {\nTEST(Row,\n     Merges) {\n",
+        "tests/sim/scenarios_x.cc": '      {"loss", "a fifth lost", 16, 5, Loss},\n',
+        "cmd/config/schema.cc": 'Key<&N::c>("gossip.bind", kText)',
+        "cmd/sottod/admin_routes.cc": '{"GET", "/v1/status", F}, kPath = "/v1/members/";',
+        "cmd/sotto/commands/keys.cc": 'root.Sub("keys", "x"); verb.Sub("ls", "y"); "--all" '
+                                      'root.Sub("kek", "z")',
+        "gossip/node.h": "class Node {\n  Status Leave(int);\n};\nstruct Other { int gone; };\n",
+        "gossip/base/codes.cc": '{"NAME_CONFLICT", "…"}',
+        "docs/protocol.md": "",
+    })
+
+    def findings(self, *cells):
+        page = "| # | theirs | state | here | shown by |\n|---|---|---|---|---|\n| "
+        return [message for _, message in parity.check(page + " | ".join(cells) + " |\n",
+                                                       self.TREE)]
+
+    def test_each_form_of_a_reference_is_found_where_it_is(self):
+        for name in ("Probe.Works", "Row.Merges", "tools/sim --scenario=loss", "gossip.bind",
+                     "GET /v1/status", "GET /v1/members/NAME", "sotto keys ls", "sotto keys",
+                     "sotto keys ls --all", "sotto kek",
+                     "Node::Leave", "NAME_CONFLICT", "docs/protocol.md"):
+            self.assertEqual(self.findings("1", "x", "done", "so", f"`{name}`"), [], name)
+
+    def test_each_form_of_a_reference_is_missed_where_it_is_not(self):
+        for name in ("Probe.Breaks", "tools/sim --scenario=gain", "gossip.bound", "GET /v1/stat",
+                     "sotto key", "sotto keys rm", "sotto kek ls", "sotto ls",
+                     "sotto keys --none", "Node::gone",
+                     "Nobody::Leave", "NAME_PEACE", "docs/other.md", "anything"):
+            self.assertEqual(self.findings("1", "x", "done", "so", f"`{name}`"),
+                             [f"`{name}` is not in the tree"], name)
+
+    def test_a_row_has_a_state_words_and_something_that_shows_it(self):
+        self.assertEqual(self.findings("1", "x", "refused", "no need", ""), [])
+        self.assertEqual(self.findings("1", "x", "done", "", "`Probe.Works`"), [])
+        self.assertIn("nothing shows it", self.findings("1", "x", "done", "so", "")[0])
+        self.assertIn("no word", self.findings("1", "x", "refused", "", "")[0])
+        self.assertIn("state 'half'", self.findings("1", "x", "half", "so", "`Probe.Works`")[0])
+
+    def test_other_tables_are_left_alone(self):
+        page = "| a | b |\n|---|---|\n| 1 | `Nobody.Home` |\n"
+        self.assertEqual(list(parity.check(page, self.TREE)), [])
 
 
 class Functions(unittest.TestCase):
