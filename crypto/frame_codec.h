@@ -135,7 +135,7 @@ class ProcessIdentity {
   BootId boot_id_;
   std::array<uint8_t, 16> nonce_{};
   std::array<uint8_t, 32> public_{};
-  SecretBytes private_;
+  std::shared_ptr<void> private_;  // OpenSSL's key: made from its bytes, it costs half an agreement
 };
 using ProcessIdentityRef = std::shared_ptr<const ProcessIdentity>;
 

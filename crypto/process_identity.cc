@@ -75,7 +75,7 @@ absl::StatusOr<ProcessIdentityRef> ProcessIdentity::CreateForTest(
   if (x25519_private.size() != kX25519Bytes) {
     return absl::InvalidArgumentError("an X25519 private key has 32 bytes");
   }
-  SOTTO_ASSIGN_OR_RETURN(const internal::EvpPkeyPtr key, PrivateKey(x25519_private));
+  SOTTO_ASSIGN_OR_RETURN(internal::EvpPkeyPtr key, PrivateKey(x25519_private));
   std::shared_ptr<ProcessIdentity> made(new ProcessIdentity());
   size_t size = made->public_.size();
   if (EVP_PKEY_get_raw_public_key(key.get(), made->public_.data(), &size) != 1 ||
@@ -86,25 +86,26 @@ absl::StatusOr<ProcessIdentityRef> ProcessIdentity::CreateForTest(
   made->name_ = name;
   made->nonce_ = nonce;
   made->boot_id_ = MakeBootId(cluster, name, nonce);
-  made->private_ = SecretBytes(x25519_private);
+  made->private_ = std::shared_ptr<EVP_PKEY>(std::move(key));
   return ProcessIdentityRef(std::move(made));
 }
 
 absl::StatusOr<SecretBytes> ProcessIdentity::Agree(
     const std::array<uint8_t, 32>& other_public) const {
-  SOTTO_ASSIGN_OR_RETURN(const internal::EvpPkeyPtr key, PrivateKey(private_.view()));
   const internal::EvpPkeyPtr other(EVP_PKEY_new_raw_public_key(
       EVP_PKEY_X25519, nullptr, other_public.data(), other_public.size()));
-  const internal::EvpPkeyCtxPtr context(EVP_PKEY_CTX_new(key.get(), nullptr));
+  const internal::EvpPkeyCtxPtr context(
+      EVP_PKEY_CTX_new(static_cast<EVP_PKEY*>(private_.get()), nullptr));
   if (other == nullptr || context == nullptr || EVP_PKEY_derive_init(context.get()) != 1 ||
-      EVP_PKEY_derive_set_peer(context.get(), other.get()) != 1) {
+      EVP_PKEY_derive_set_peer_ex(context.get(), other.get(), 0) != 1) {
     return internal::OpenSslError(StatusCode::kInternal, "CRYPTO_FAILED", "X25519");
   }
   SecretBytes agreed(kX25519Bytes);
   size_t size = agreed.size();
   const bool derived = EVP_PKEY_derive(context.get(), agreed.mutable_view().data(), &size) == 1 &&
                        size == agreed.size();
-  // A point of small order gives all zeros; OpenSSL refuses it, and so do we should it ever not.
+  // Every 32 bytes are a point. One of small order gives all zeros; OpenSSL refuses it, and so do
+  // we should it ever not.
   if (!derived || agreed == SecretBytes(kX25519Bytes)) {
     ERR_clear_error();
     return CodedError(StatusCode::kInvalidArgument, "PEER_KEY_BAD",

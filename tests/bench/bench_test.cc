@@ -83,7 +83,7 @@ TEST(ClusterBench, PrintsTheFieldsOfItsPeer) {
   EXPECT_FALSE(object.contains("join_timeout"));
   EXPECT_TRUE(object.contains("rss_bytes_per_node"));
   for (const char* key : {"broadcast_p50_s", "broadcast_p99_s", "broadcast_all_median_s"}) {
-    EXPECT_TRUE(object.contains(key)) << key;
+    EXPECT_GT(Number(object, key), 0) << key;
   }
   EXPECT_LE(Number(object, "crash_first_dead_median_s"), Number(object, "crash_all_dead_median_s"));
   EXPECT_EQ(Number(object, "false_dead_events"), 0);

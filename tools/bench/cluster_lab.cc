@@ -30,6 +30,7 @@ void Observer::Hear(const WatchItem& item) {
     }
     return;
   }
+  if (const auto* said = std::get_if<UserEvent>(&item.body)) events_.emplace(said->name, now);
   const auto* event = std::get_if<Event>(&item.body);
   if (event == nullptr) return;
   switch (event->kind) {
@@ -65,6 +66,13 @@ std::optional<Clock::time_point> Observer::DeadSince(const std::string& name) co
   const std::lock_guard lock(mutex_);
   const auto at = deaths_.find(name);
   if (at == deaths_.end()) return std::nullopt;
+  return at->second;
+}
+
+std::optional<Clock::time_point> Observer::HeardAt(const std::string& event) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = events_.find(event);
+  if (at == events_.end()) return std::nullopt;
   return at->second;
 }
 

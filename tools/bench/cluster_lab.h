@@ -40,6 +40,8 @@ class Observer {
   size_t Living() const;
   // When it concluded that `name` is dead, if it has.
   std::optional<Clock::time_point> DeadSince(const std::string& name) const;
+  // When it first heard the user event of this name, if it has.
+  std::optional<Clock::time_point> HeardAt(const std::string& event) const;
   // Deaths it has concluded of members whose name is not in `killed`.
   size_t FalseDeaths(const std::vector<std::string>& killed) const;
 
@@ -50,6 +52,7 @@ class Observer {
   std::vector<bool> living_;  // by the member's number; small, since it counts as the nodes' memory
   size_t living_count_ = 0;
   std::multimap<std::string, Clock::time_point> deaths_;
+  std::map<std::string, Clock::time_point> events_;
 };
 
 class ClusterLab {
