@@ -96,8 +96,10 @@ def generated(results, folder, quick):
     if found:
         runs = max(len(r) for peers in found.values() for r in peers.values())
         lines += ["", "## Beside memberlist: many nodes in one process", "",
-                  "The same steps for both, in turn, each alone in a network namespace; medians "
-                  f"of {runs} runs, the whiskers are the lowest and the highest. sotto's nodes "
+                  "The same steps for both, in turn, each alone in a network namespace; "
+                  + ("one run of each size. " if runs == 1 else
+                     f"medians of {runs} runs, the whiskers are the lowest and the highest. ")
+                  + "sotto's nodes "
                   "share one cache of certificates and verified statements "
                   "(`NodeOptions::shared_cache`) and one `io_context` with two threads; "
                   "memberlist's share Go's scheduler, collector and heap.", ""]

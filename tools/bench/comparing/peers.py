@@ -148,7 +148,8 @@ class Sotto(Peer):
         return code not in (404, 405)
 
     def send(self, node, name):
-        code, answer = self._call(node, "POST", "/v1/event", {"name": name, "payload": ""})
+        body = {"name": name, "payload": "", "coalesce": False}
+        code, answer = self._call(node, "POST", "/v1/event", body)
         if code >= 300:
             raise Trouble(f"an event was refused: {answer}")
 
