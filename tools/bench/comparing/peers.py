@@ -118,7 +118,7 @@ class Sotto(Peer):
             code, answer = self._call(node, "GET", "/v1/members")
         except OSError:
             return 0
-        members = answer.get("data", {}).get("members", []) if code == 200 else []
+        members = answer.get("data", []) if code == 200 else []
         return sum(member["state"] == "alive" for member in members)
 
     def listen(self, node):
@@ -137,11 +137,12 @@ class Sotto(Peer):
             if not line.startswith(b"data:"):
                 continue
             event = json.loads(line[5:])
-            event = event.get("data", event) if isinstance(event, dict) else {}
-            if event.get("event") in self.KINDS:
+            if "event" not in event:
+                continue  # the snapshot
+            if event["event"] in self.KINDS:
                 yield node.name, self.KINDS[event["event"]], event["member"]
-            elif event.get("event") == "user_event" or event.get("name", "").startswith("compare-"):
-                yield node.name, "event", event.get("name", "")
+            elif event["event"] == "user_event":
+                yield node.name, "event", event["name"]
 
     def can_send(self):
         code, _ = self._call(self.nodes[0], "POST", "/v1/event", {})
