@@ -54,7 +54,8 @@ SYSTEM = (
 
 # How the library was compiled against Boost.Asio. An io_context that is handed to a node has to be
 # the same class on both sides.
-DEFINES = ("BOOST_ASIO_NO_DEPRECATED", "BOOST_ASIO_NO_TS_EXECUTORS")
+DEFINES = ("BOOST_ASIO_DISABLE_AWAITABLE_FRAME_RECYCLING", "BOOST_ASIO_NO_DEPRECATED",
+           "BOOST_ASIO_NO_TS_EXECUTORS")
 
 
 class ContentsError(Exception):
