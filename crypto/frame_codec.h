@@ -169,7 +169,7 @@ struct OpenedFrame {
 
 class FrameCodec {
  public:
-  static constexpr size_t kContextPool = 16;
+  static constexpr size_t kContextPool = 8;
 
   // The X25519 key of the process with this boot id, or null: unknown, or not the one its member
   // runs.

@@ -43,7 +43,7 @@ struct SyncId {
 
 enum class SyncReason : uint8_t {
   kJoin,       // a contact, until its cluster is known
-  kJoinAgain,  // the joiner's second sync, with a random member
+  kJoinAgain,  // a joiner's, with a member whose table differs from its own
   kRoutine,    // about every ten minutes
   kHash,       // acks show other tables than ours
   kRetry,      // a dead or lost member, or a contact that is not among the living

@@ -23,11 +23,16 @@ namespace {
 
 constexpr Duration kFormerIdentity = Duration::Seconds(10);  // W7
 constexpr int64_t kClockJumpNs = 1'000'000'000;              // W7
-constexpr std::chrono::seconds kHousekeepEvery{1};
+constexpr Duration kHousekeepEvery = Duration::Seconds(1);
+constexpr Duration kEarly = Duration::Millis(100);
 constexpr int kTurnsPerTidying = 10;
 constexpr int kTurnsPerWallClock = 60;
 // What an unchanged table's picture says of round trips and agreement may be as old as this.
 constexpr Duration kViewAge = Duration::Seconds(1);
+// Between two pictures for subscriptions, for each member in them and at most: in a join of many,
+// pictures would cost more than all else.
+constexpr Duration kPublishMemberPause = Duration::Micros(200);
+constexpr Duration kPublishPauseMax = Duration::Millis(200);
 constexpr size_t kRefusalsMax = 64;
 constexpr size_t kRefusalCodesMax = 64;
 constexpr Duration kWantForget = Duration::Seconds(60);
@@ -55,6 +60,7 @@ NodeCore::NodeCore(NodeOptions options, asio::io_context& io,
       housekeeping_(executor_),
       watchers_(runner_),
       inbox_(runner_, options_.on_message),
+      publish_timer_(executor_),
       epoch_(static_cast<uint64_t>(ClockNs(CLOCK_REALTIME))) {}
 
 NodeCore::~NodeCore() = default;
@@ -163,9 +169,11 @@ void NodeCore::Begin() {
 
 void NodeCore::Stop() {
   if (stopped_) return;
+  FlushItems();
   stopped_ = true;
   timer_.cancel();
   housekeeping_.cancel();
+  publish_timer_.cancel();
   transport_->Close();
   for (const auto& weak : streams_) {
     if (const auto stream = weak.lock()) stream->Close();
@@ -194,9 +202,9 @@ int64_t NodeCore::UnixSeconds() const { return ClockNs(CLOCK_REALTIME) / 1'000'0
 // ---- time ---------------------------------------------------------------------------------------
 
 void NodeCore::ArmTimer() {
-  // One that fires too early costs less than setting it anew with every datagram.
+  // One that fires a little early costs less than setting it anew with every datagram.
   const Instant deadline = protocol_->NextDeadline();
-  if (deadline >= armed_for_) return;
+  if (deadline >= armed_for_ && deadline - armed_for_ < kEarly) return;
   armed_for_ = deadline;
   timer_.expires_at(std::chrono::steady_clock::time_point(
       std::chrono::nanoseconds(std::max<int64_t>(deadline.nanos(), 0))));
@@ -210,11 +218,14 @@ void NodeCore::ArmTimer() {
     if (due < now) self->protocol_->HandleLoopLag(now, now - due);
     self->protocol_->HandleTimeout(now);
     self->Pump();
+    // Where the protocol wakes this node anyway, nothing else has to.
+    if (now - self->housekept_ >= kHousekeepEvery) self->Housekeep();
   });
 }
 
 void NodeCore::Housekeep() {
   if (stopped_) return;
+  housekept_ = Now();
   CheckClocks();
   CheckKeys();
   if (++housekeeping_turns_ % kTurnsPerWallClock == 0) {
@@ -222,7 +233,7 @@ void NodeCore::Housekeep() {
     Pump();
   }
   if (view_dirty_) PublishView();
-  housekeeping_.expires_after(kHousekeepEvery);
+  housekeeping_.expires_after(std::chrono::nanoseconds((kHousekeepEvery * 2).nanos()));
   housekeeping_.async_wait([weak = weak_from_this()](const error_code& ec) {
     const auto self = weak.lock();
     if (!ec && self) self->Housekeep();
@@ -390,6 +401,7 @@ void NodeCore::Release(const std::vector<StatementRef>& statements) {
 }
 
 std::shared_ptr<WatchQueue> NodeCore::Watch(WatchCallback callback, WatchOptions options) {
+  FlushItems();  // it begins with a picture that includes them
   if (view_dirty_ && !stopped_) PublishView();
   return watchers_.Add(std::move(callback), options, HeldView());
 }
@@ -399,12 +411,29 @@ void NodeCore::Tell(WatchBody body) {
   view_dirty_ = true;
 }
 
+void NodeCore::ConsiderItems() {
+  if (items_.empty() || publish_armed_ || stopped_) return;
+  if (Now() >= publish_after_) return FlushItems();
+  publish_armed_ = true;
+  publish_timer_.expires_at(
+      std::chrono::steady_clock::time_point(std::chrono::nanoseconds(publish_after_.nanos())));
+  publish_timer_.async_wait([weak = weak_from_this()](const error_code& ec) {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->publish_armed_ = false;
+    if (!ec) self->FlushItems();
+  });
+}
+
 void NodeCore::FlushItems() {
   if (items_.empty() || stopped_) return;
   const std::vector<WatchItem> items = std::exchange(items_, {});
   if (watchers_.empty()) return;
   PublishView();
-  watchers_.Publish(items, HeldView());
+  const std::shared_ptr<const NodeView> view = HeldView();
+  const auto members = static_cast<int64_t>(view->members.size());
+  publish_after_ = view->now + std::min(kPublishMemberPause * members, kPublishPauseMax);
+  watchers_.Publish(items, view);
 }
 
 }  // namespace sotto

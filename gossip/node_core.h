@@ -216,8 +216,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   void Reboot(std::string_view why);
   void PublishView();
   std::shared_ptr<const NodeView> HeldView() const;
-  // Numbers what subscriptions are to hear at the end of this Pump().
+  // Numbers what subscriptions are to hear; at the end of this Pump(), or soon after it where that
+  // was done only just now.
   void Tell(WatchBody body);
+  void ConsiderItems();
   void FlushItems();
   void FinishJoins(uint32_t contact, const absl::Status& status);
   StatementContext SigningContext() const;
@@ -256,6 +258,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   // Read by View() without the turn: at worst it hands out a picture that is being replaced.
   std::atomic<bool> view_dirty_{true};
   Instant armed_for_ = Instant::Never();  // what timer_ waits for
+  Instant housekept_;
   Instant last_key_drop_;
   int64_t clock_gap_ns_ = 0;  // realtime less monotonic, at the last look
   int64_t pid_ = 0;
@@ -288,7 +291,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   std::unique_ptr<CoordinateTable> coordinates_;
   Instant coordinate_told_;
   bool coordinate_ever_told_ = false;
-  std::vector<WatchItem> items_;  // of this Pump()
+  std::vector<WatchItem> items_;  // not yet published
+  boost::asio::steady_timer publish_timer_;
+  bool publish_armed_ = false;
+  Instant publish_after_;  // a picture of many members is not made with every datagram
   uint64_t epoch_ = 0;
   uint64_t last_item_ = 0;
   uint64_t view_sequence_ = 0;

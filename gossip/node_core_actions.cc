@@ -57,7 +57,7 @@ void NodeCore::Pump() {
     }
   } while (pump_again_ && !stopped_);
   pumping_ = false;
-  FlushItems();
+  ConsiderItems();
   if (!stopped_) ArmTimer();
 }
 

@@ -53,9 +53,8 @@ std::optional<OptionError> ValidateDissemination(const ProtocolOptions& o) {
       {"sync_interval", o.sync_interval >= ms, "must be at least 1 ms"},
       {"sync_settle", o.sync_settle >= Duration(), "must not be negative"},
       {"sync_settle_max", o.sync_settle_max >= o.sync_settle, "must not be below sync_settle"},
-      {"join_resync_min", o.join_resync_min >= Duration(), "must not be negative"},
-      {"join_resync_max", o.join_resync_max >= o.join_resync_min,
-       "must not be below join_resync_min"},
+      {"join_settle", o.join_settle >= ms, "must be at least 1 ms"},
+      {"join_settle_max", o.join_settle_max >= o.join_settle, "must not be below join_settle"},
       {"retry_min", o.retry_min >= ms, "must be at least 1 ms"},
       {"retry_max", o.retry_max >= o.retry_min, "must not be below retry_min"},
   };

@@ -80,9 +80,11 @@ struct ProtocolOptions {
   Duration sync_settle = Duration::Seconds(5);
   // A hash sync although broadcasts are still pending.
   Duration sync_settle_max = Duration::Seconds(60);
-  // A joiner syncs once more with a random member after this long.
-  Duration join_resync_min = Duration::Millis(500);
-  Duration join_resync_max = Duration::Seconds(2);
+  // A joiner compares its table with a few members once it has been still for this long, and syncs
+  // with one that has another, until it finds none. A gossip interval: news still on its way would
+  // have come. The second: it does so at the latest then, although its table still changes.
+  Duration join_settle = Duration::Millis(200);
+  Duration join_settle_max = Duration::Seconds(8);
   // First and last delay between attempts to reach a contact or a dead member; doubled each time,
   // jittered, for ever (M8).
   Duration retry_min = Duration::Seconds(1);

@@ -117,7 +117,7 @@ void Protocol::Impl::Fire(TimerId timer) {
     case TimerKind::kRoutineSync:
       return OnRoutineTimer();
     case TimerKind::kJoinAgain:
-      return OnJoinAgain();
+      return OnJoinTimer();
     case TimerKind::kIsolation:
       return OnIsolationTimer();
     case TimerKind::kCensus:

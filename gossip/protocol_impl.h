@@ -9,6 +9,7 @@
 //   protocol_census.cc  asking many at once, to know whether this is the smaller side
 //   protocol_gossip.cc  packets and broadcasts
 //   protocol_sync.cc    contacts, retries, hash syncs, tables
+//   protocol_join.cc    what a joiner has missed while it joined
 //   protocol_events.cc  user events, and finding those that were missed
 //   protocol_queries.cc queries, ours and others', and answers on their way
 #ifndef SOTTO_GOSSIP_PROTOCOL_IMPL_H_
@@ -338,13 +339,26 @@ class Protocol::Impl {
   void OnRetryTimer();
   void ArmRetry();
   void OnRoutineTimer();
-  void ScheduleJoinAgain();
-  void OnJoinAgain();
   void NoteView(MemberEntry& from, uint64_t hash);
   void ConsiderHashSync();
   void OnHashSyncFinished(const Sync& sync, SyncOutcome outcome);
   void ExpectReturns();
   void ScheduleContactOf(const MemberEntry& member);
+
+  // ---- protocol_join.cc
+  struct JoinCheck {
+    uint64_t own_hash = 0;
+    std::map<uint64_t, uint32_t> asked;  // by nonce; the number of who has not answered yet
+    size_t agreed = 0;
+  };
+  void BeginSettling();
+  void SettleAfter(Duration wait);
+  void OnJoinTimer();
+  void CompareAfterJoin();
+  // Whether the ack answers a ping of ours that compares tables.
+  bool OnJoinAck(MemberEntry& from, const Ack& ack);
+  void SyncAfterJoin(const MemberEntry& member);
+  void OnJoinSyncFinished(const Sync& sync);
 
   // ---- protocol_events.cc
   enum class Path : uint8_t { kOwn, kGossip, kSync };
@@ -490,7 +504,6 @@ class Protocol::Impl {
   size_t retries_in_flight_ = 0;
   Instant retry_after_;
   Instant expect_after_;
-  Instant join_again_latest_;
   static constexpr size_t kViewsMax = 4;
   std::vector<std::pair<uint32_t, uint64_t>> views_;     // last acks of distinct members
   std::deque<std::pair<uint64_t, uint64_t>> fruitless_;  // pairs of hashes
@@ -499,6 +512,12 @@ class Protocol::Impl {
   int hash_sync_attempts_ = 0;  // that changed nothing
   int hash_sync_failures_ = 0;  // that did not come about
   bool hash_sync_in_flight_ = false;
+
+  // Joining.
+  std::optional<JoinCheck> join_check_;
+  Instant settle_latest_;  // then the tables are compared although ours still changes
+  int join_syncs_ = 0;
+  int join_syncs_fruitless_ = 0;  // in a row
 
   // What members say.
   struct EventSync {

@@ -175,7 +175,7 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
     NoteAck(from, ack);
     return;
   }
-  if (FinishPing(from, ack.nonce)) return NoteAck(from, ack);
+  if (FinishPing(from, ack.nonce) || OnJoinAck(from, ack)) return NoteAck(from, ack);
   const auto it = probes_.find(ack.nonce);
   if (it == probes_.end()) return;  // late, or made up: either proves nothing
   const Probe& probe = it->second;

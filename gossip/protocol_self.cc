@@ -267,7 +267,7 @@ void Protocol::Impl::OnOwnAliveSigned(const StatementRef& statement) {
   own_->row.Merge(statement);
   UpdateHash(*own_);
   if (std::exchange(tell_announced_, false)) Emit(EventKind::kAnnounced, *own_);
-  if (first && contact_answered_) ScheduleJoinAgain();
+  if (first && contact_answered_) BeginSettling();
   Broadcast(sign_class_, statement);
   TellAccusers();
   // One made in advance for this incarnation has effect now.

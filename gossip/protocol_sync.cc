@@ -135,6 +135,8 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
     --retries_in_flight_;
     if (reached && Succeeded(outcome)) ExpectReturns();
     ArmRetry();
+  } else if (sync.reason == SyncReason::kJoinAgain) {
+    OnJoinSyncFinished(sync);
   } else if (sync.reason == SyncReason::kHash) {
     OnHashSyncFinished(sync, outcome);
   } else if (sync.reason == SyncReason::kEvents) {
@@ -174,13 +176,16 @@ void Protocol::Impl::OnContactFinished(uint32_t index, SyncOutcome outcome, cons
   if (outcome == SyncOutcome::kSelf) contact.member = self_.name;
   if (answered) {
     contact.member = peer->name;
-    if (!std::exchange(contact_answered_, true) && standing_.announced) ScheduleJoinAgain();
+    if (!std::exchange(contact_answered_, true) && standing_.announced) BeginSettling();
   }
   // One that answered without a word of itself was starting as well: until it is in the table, it
   // is asked again soon.
   const bool known = answered && FindMember(peer->name) != nullptr;
-  contact.attempts = known || outcome == SyncOutcome::kSelf ? 0 : contact.attempts + 1;
-  const Duration wait = contact.attempts == 0
+  // One that is busy lives, and says when to come again: it is no worse for being asked anew.
+  const bool busy = outcome == SyncOutcome::kBusy;
+  contact.attempts = known || outcome == SyncOutcome::kSelf ? 0 : contact.attempts + (busy ? 0 : 1);
+  const Duration wait = busy ? sync_rng_.Between(options_.retry_min, options_.retry_min * 2)
+                        : contact.attempts == 0
                             ? sync_rng_.Between(options_.retry_max / 2, options_.retry_max)
                             : JitteredBackOff(options_.retry_min, options_.retry_max,
                                               contact.attempts - 1, sync_rng_);
@@ -227,7 +232,7 @@ void Protocol::Impl::ExpectReturns() {
   ArmRetry();
 }
 
-// ---- routine and second join --------------------------------------------------------------------
+// ---- routine ------------------------------------------------------------------------------------
 
 void Protocol::Impl::OnRoutineTimer() {
   const Duration interval = options_.sync_interval;
@@ -235,26 +240,6 @@ void Protocol::Impl::OnRoutineTimer() {
   if (!IsActive() || standing_.leaving || living_.empty()) return;
   const MemberEntry* member = living_[sync_rng_.Below(living_.size())];
   BeginSync({.reason = SyncReason::kRoutine, .member = std::string(member->name)}, member->alive);
-}
-
-void Protocol::Impl::ScheduleJoinAgain() {
-  join_again_latest_ = now_ + options_.join_resync_max * 4;
-  Arm(TimerKind::kJoinAgain,
-      now_ + sync_rng_.Between(options_.join_resync_min, options_.join_resync_max));
-}
-
-// Where many join at once, those who asked first know least: as long as members keep appearing, the
-// second sync waits, so that it finds the most.
-void Protocol::Impl::OnJoinAgain() {
-  if (!IsActive() || standing_.leaving || living_.empty()) return;
-  const Duration still = options_.join_resync_min / 2;
-  if (now_ < hash_changed_at_ + still && now_ < join_again_latest_) {
-    Arm(TimerKind::kJoinAgain,
-        hash_changed_at_ + still + sync_rng_.Between(Duration(), options_.join_resync_min));
-    return;
-  }
-  const MemberEntry* member = living_[sync_rng_.Below(living_.size())];
-  BeginSync({.reason = SyncReason::kJoinAgain, .member = std::string(member->name)}, member->alive);
 }
 
 // ---- hash syncs ---------------------------------------------------------------------------------

@@ -1,16 +1,15 @@
 #include "gossip/udp_transport.h"
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/socket_base.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "crypto/frame_codec.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/datagram_batch.h"
 #include "gossip/endpoint_text.h"
 
 namespace sotto {
@@ -25,8 +24,9 @@ namespace {
 constexpr int kReceiveBufferBytes = 2 * 1024 * 1024;
 constexpr int kSamePortAttempts = 16;
 constexpr int kBacklog = 128;
-// Datagrams taken in one turn of the loop before other work has its chance.
-constexpr int kDatagramsPerTurn = 64;
+// Read in one turn of the loop before other work has its chance. Fewer, and a node under load sends
+// more than it hears.
+constexpr int kBatchesPerTurn = 4;
 
 asio::ip::address ToAddress(const Endpoint& endpoint) {
   if (IsV4(endpoint)) {
@@ -58,9 +58,6 @@ struct UdpTransport::Socket {
   udp::socket socket;
   bool v4 = false;
   bool loopback = false;
-  udp::endpoint sender;
-  // One byte more than any frame, so that a longer datagram shows as too long.
-  std::array<uint8_t, kDatagramBytesMax + 1> buffer;
 };
 
 udp::endpoint ToUdp(const Endpoint& endpoint) { return {ToAddress(endpoint), endpoint.port}; }
@@ -157,15 +154,15 @@ void UdpTransport::ReceiveNext(const std::shared_ptr<Socket>& socket) {
       [this, socket, receive = std::weak_ptr<Receive>(receive_)](const error_code& ec) {
         const std::shared_ptr<Receive> alive = receive.lock();
         if (!alive || ec == asio::error::operation_aborted) return;
-        for (int i = 0; i < kDatagramsPerTurn; ++i) {
-          error_code error;
-          const size_t size =
-              socket->socket.receive_from(asio::buffer(socket->buffer), socket->sender, 0, error);
-          if (error == asio::error::would_block) break;
-          if (error) continue;  // ICMP errors of earlier sends surface here; they prove nothing
-          (*alive)(FromAsio(socket->sender.address(), socket->sender.port()),
-                   std::span<const uint8_t>(socket->buffer.data(), size));
-          if (alive.use_count() == 1) return;  // closed by what was received
+        DatagramBatch& batch = DatagramBatch::Mine();
+        for (int turn = 0; turn < kBatchesPerTurn; ++turn) {
+          // ICMP errors of earlier sends surface here and count as nothing: they prove nothing.
+          const size_t received = batch.Receive(socket->socket.native_handle());
+          for (size_t i = 0; i < received; ++i) {
+            (*alive)(batch.sender(i), batch.datagram(i));
+            if (alive.use_count() == 1) return;  // closed by what was received
+          }
+          if (received < DatagramBatch::kDatagramsMax) break;
         }
         ReceiveNext(socket);
       });

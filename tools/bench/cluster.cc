@@ -301,7 +301,8 @@ int Main(int argc, char** argv) {
   app.add_option("--rest", rest, "how long the join is left to settle before that (5s)");
   app.add_option("--loss", flags.loss, "part of all datagrams that is lost, 0 to 1 (0)")
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--threads", flags.cluster.threads, "threads of the io_context (2)")
+  app.add_option("--threads", flags.cluster.threads,
+                 "threads, each with an io_context and its part of the nodes (1)")
       ->check(CLI::Range(1, 64));
   app.add_option("--key-bytes", flags.cluster.key_bytes, "of the cluster key: 16, 24 or 32 (32)")
       ->check(CLI::IsMember({16, 24, 32}));

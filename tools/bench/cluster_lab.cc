@@ -83,25 +83,33 @@ size_t Observer::FalseDeaths(const std::vector<std::string>& killed) const {
   }));
 }
 
-// The io_context that all nodes share, and its threads.
+// One io_context for each thread, and each node on one of them: with several threads on one, Asio
+// wakes one from the other for every datagram.
 class ClusterLab::Loop {
  public:
-  explicit Loop(size_t threads)
-      : io_(static_cast<int>(threads)), guard_(boost::asio::make_work_guard(io_)) {}
+  explicit Loop(size_t threads) {
+    for (size_t i = 0; i < threads; ++i) contexts_.push_back(std::make_unique<Context>());
+  }
   ~Loop() { Stop(); }
   void Stop() {
-    io_.stop();
+    for (const auto& context : contexts_) context->io.stop();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
   }
-  boost::asio::io_context& io() { return io_; }
-  void Run(size_t threads) {
-    for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { io_.run(); });
+  boost::asio::io_context& IoOf(size_t node) { return contexts_[node % contexts_.size()]->io; }
+  void Run() {
+    for (const auto& context : contexts_) {
+      threads_.emplace_back([&io = context->io] { io.run(); });
+    }
   }
 
  private:
-  boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
+  struct Context {
+    boost::asio::io_context io{1};  // run by one thread
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard =
+        boost::asio::make_work_guard(io);
+  };
+  std::vector<std::unique_ptr<Context>> contexts_;
   std::vector<std::thread> threads_;
 };
 
@@ -159,7 +167,7 @@ NodeOptions ClusterLab::OptionsOf(size_t index) const {
   options.protocol = ProtocolOptions::Lan();
   options.tls = certificates_[index];
   options.keys = {key_};
-  options.io = &loop_->io();
+  options.io = &loop_->IoOf(index);
   options.shared_cache = shared_cache_;
   if (options_.log) {
     options.log = [log = options_.log, name = options.name](LogRecord record) {
@@ -185,7 +193,7 @@ absl::Status ClusterLab::Create() {
   return absl::OkStatus();
 }
 
-void ClusterLab::Go() { loop_->Run(options_.threads); }
+void ClusterLab::Go() { loop_->Run(); }
 
 void ClusterLab::Kill(size_t index) {
   subscriptions_[index].reset();

@@ -1,9 +1,9 @@
 // N full nodes of one cluster in this process, on loopback, through the public library alone:
 // frames, statements, sockets, TLS. What the cluster bench measures with.
 //
-// The nodes share one io_context with a few threads and, unless told otherwise, one cache of
-// certificates and verified statements. Nothing runs before Go(). Threads: one caller; callbacks of
-// the nodes come on the io_context's threads and only touch their own Observer, under its lock.
+// Each thread runs one io_context with its part of the nodes, which share, unless told otherwise, one
+// cache of certificates and verified statements. Nothing runs before Go(). Threads: one caller; callbacks of
+// the nodes come on these threads and only touch their own Observer, under its lock.
 #ifndef SOTTO_TOOLS_BENCH_CLUSTER_LAB_H_
 #define SOTTO_TOOLS_BENCH_CLUSTER_LAB_H_
 
@@ -25,7 +25,7 @@ namespace sotto::bench {
 
 struct ClusterOptions {
   size_t nodes = 100;
-  size_t threads = 2;
+  size_t threads = 1;  // more share a join of hundreds, and wake each other at rest
   bool shared_cache = true;
   size_t key_bytes = 32;
   LogSink log;  // of all nodes; null: silent

@@ -101,8 +101,8 @@ def generated(results, folder, quick):
                      f"medians of {runs} runs, the whiskers are the lowest and the highest. ")
                   + "sotto's nodes "
                   "share one cache of certificates and verified statements "
-                  "(`NodeOptions::shared_cache`) and one `io_context` with two threads; "
-                  "memberlist's share Go's scheduler, collector and heap.", ""]
+                  "(`NodeOptions::shared_cache`) and one `io_context` with one thread; "
+                  "memberlist's share Go's scheduler on both cores, collector and heap.", ""]
         lines += table(found, "sotto", "memberlist", inprocess.MEASURES)
         lines += charts(found, "process", "sotto", "memberlist", inprocess.MEASURES, folder)
     rows = results.load("frames").get("frames")
