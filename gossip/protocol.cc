@@ -325,6 +325,9 @@ void Protocol::HandleBootPersistFailed(Instant now, uint32_t boot_number) {
   impl_->HandleBootPersistFailed(now, boot_number);
 }
 void Protocol::HandleStreamAck(Instant now, uint64_t nonce) { impl_->HandleStreamAck(now, nonce); }
+void Protocol::HandleStreamUnsent(Instant now, uint64_t nonce) {
+  impl_->HandleStreamUnsent(now, nonce);
+}
 void Protocol::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer) {
   impl_->HandleSyncFinished(now, id, outcome, peer);
 }

@@ -59,9 +59,9 @@ void Protocol::Impl::VoidOverdueProbes() {
 }
 
 // The refutation may be waiting to be read: no suspicion ends before there was time to hear it.
-void Protocol::Impl::HoldSuspicions() {
+void Protocol::Impl::HoldSuspicions(Duration age_max) {
   for (MemberEntry* member : living_) {
-    if (!member->suspicion) continue;
+    if (!member->suspicion || now_ - member->suspicion->start() > age_max) continue;
     if (member->suspicion->deadline() > now_ + options_.probe_interval) continue;
     member->suspicion->Hold(now_ + member->suspicion->bounds().min);
     ArmStateTimer(*member);
@@ -80,6 +80,10 @@ void Protocol::Impl::HandleSendFailed(Instant now, std::string_view name) {
   refused_.insert(member->number);
   std::vector<uint64_t> unsent;
   for (auto& [nonce, probe] : probes_) {
+    for (Probe::Asked& asked : probe.relays) {
+      if (asked.relay == member->number) asked.unsent = !asked.nacked;
+    }
+    NoteSwallowed(probe);
     if (probe.member != member->number || probe.indirect) continue;
     probe.unsent = true;
     unsent.push_back(nonce);
@@ -89,8 +93,25 @@ void Protocol::Impl::HandleSendFailed(Instant now, std::string_view name) {
   for (const uint64_t nonce : unsent) {
     Cancel(TimerKind::kProbeTimeout, nonce);
     OnProbeTimeout(nonce);
+    NoteSwallowed(probes_.at(nonce));
   }
 }
+
+// Neither the ping nor a question to any relay: what this round does not hear is this machine's
+// fault, whoever else is heard or not. The stream decides nothing here, for a firewall that takes
+// a SYN leaves it to run out like one that nobody answers.
+void Protocol::Impl::NoteSwallowed(const Probe& probe) {
+  if (probe.indirect && probe.IsSwallowed()) swallowed_since_ = std::min(swallowed_since_, now_);
+}
+
+void Protocol::Impl::EndSendTrouble() {
+  const Instant since = std::exchange(swallowed_since_, Instant::Never());
+  if (since == Instant::Never() || now_ - since < options_.probe_interval * 3) return;
+  // A machine that lets out but a little must not put off an end without end.
+  HoldSuspicions(kSendTroubleMax);
+}
+
+void Protocol::Impl::Answered() { EndSendTrouble(); }
 
 void Protocol::Impl::TellRefusal(const MemberEntry& to) {
   if (refusal_open_ || now_ - refusal_told_ < kTroubleRepeat) return;

@@ -102,6 +102,7 @@ class Protocol::Impl {
   void HandleBootPersisted(Instant now, uint32_t boot_number);
   void HandleBootPersistFailed(Instant now, uint32_t boot_number);
   void HandleStreamAck(Instant now, uint64_t nonce);
+  void HandleStreamUnsent(Instant now, uint64_t nonce);
   void HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer);
   void HandleSendFailed(Instant now, std::string_view member);
   void HandleLoopLag(Instant now, Duration lag);
@@ -242,11 +243,22 @@ class Protocol::Impl {
     Instant started;
     bool unsent = false;  // this machine refused the ping
     bool indirect = false;
-    std::vector<std::pair<uint32_t, bool>> relays;  // whom we asked, and whether it sent a nack
+    bool stream_unsent = false;  // and the stream
+    struct Asked {
+      uint32_t relay = 0;
+      bool nacked = false;
+      bool unsent = false;
+    };
+    std::vector<Asked> relays;
 
     size_t Nacked() const {
       return static_cast<size_t>(std::count_if(relays.begin(), relays.end(),
-                                               [](const auto& relay) { return relay.second; }));
+                                               [](const Asked& asked) { return asked.nacked; }));
+    }
+    // None of its datagrams left this machine.
+    bool IsSwallowed() const {
+      return unsent && std::all_of(relays.begin(), relays.end(),
+                                   [](const Asked& asked) { return asked.unsent; });
     }
   };
   void OnProbeTick();
@@ -274,7 +286,8 @@ class Protocol::Impl {
 
   // ---- protocol_health.cc
   void VoidOverdueProbes();
-  void HoldSuspicions();
+  // Those that began longer ago than `age_max` end as they would.
+  void HoldSuspicions(Duration age_max = Duration::Max());
   // A valid frame or stream came from a member.
   void Heard();
   void HeardFrom(MemberEntry& member);
@@ -285,6 +298,11 @@ class Protocol::Impl {
   // Something of this machine's own making went wrong: one point, at most once a probe interval.
   void OwnFault();
   void TellRefusal(const MemberEntry& to);
+  // A round none of whose datagrams left this machine; and the proof that one does.
+  void NoteSwallowed(const Probe& probe);
+  void EndSendTrouble();
+  // A member has shown that what we send arrives.
+  void Answered();
   // It has answered a datagram of ours, or no longer counts.
   void EndRefusal(uint32_t member);
   int HealthFactor() const {
@@ -293,6 +311,9 @@ class Protocol::Impl {
   Duration ProbeRound() const { return options_.probe_interval * HealthFactor(); }
   bool MayAccuse() const;
   bool HasKeyTrouble() const { return now_ < key_trouble_until_; }
+  bool HasSendTrouble() const {
+    return swallowed_since_ != Instant::Never() && now_ - swallowed_since_ < kSendTroubleMax;
+  }
 
   // ---- protocol_ping.cc
   void NoteRtt(MemberEntry& from, Duration rtt);
@@ -461,7 +482,11 @@ class Protocol::Impl {
   Instant key_trouble_told_;
   Instant own_fault_after_;
   std::set<uint32_t> refused_;  // to whom this machine refuses datagrams
-  bool refusal_open_ = false;   // told, and not yet over
+  // Since when none leaves it, as far as rounds and answers show. So long this node blames itself;
+  // then it concludes what it must (decision 0012).
+  static constexpr Duration kSendTroubleMax = Duration::Minutes(10);
+  Instant swallowed_since_ = Instant::Never();
+  bool refusal_open_ = false;  // told, and not yet over
   Instant refusal_told_;
   Instant census_after_;
   Instant census_began_;

@@ -116,6 +116,7 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
       peer && outcome != SyncOutcome::kUnreachable && outcome != SyncOutcome::kSelf;
   if (reached) {
     Heard();
+    Answered();
     MemberEntry* member = FindMember(peer->name);
     if (member && member != own_ && member->alive &&
         member->alive->alive->boot_id == peer->boot_id) {

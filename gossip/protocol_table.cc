@@ -290,13 +290,15 @@ void Protocol::Impl::OnSuspicionOver(MemberEntry& member) {
 }
 
 // Whoever hears nobody, or cannot open what it hears, is the likelier cause, and takes its time;
-// yet an outsider that causes it must not keep the dead alive for ever.
+// yet an outsider that causes it must not keep the dead alive for ever. While nothing leaves this
+// machine nobody could answer it: so long none ends.
 Instant Protocol::Impl::EndOf(const Suspicion& suspicion) const {
   Instant end = suspicion.deadline();
   if (standing_.isolated) end = std::max(end, suspicion.latest());
   if (HasKeyTrouble()) {
     end = std::max(end, suspicion.start() + suspicion.bounds().min * options_.suspicion_beta);
   }
+  if (HasSendTrouble()) end = std::max(end, now_ + suspicion.bounds().min);
   return end;
 }
 
