@@ -94,7 +94,7 @@ struct ProtocolCounters {
 // How this node stands.
 struct Standing {
   bool announced = false;  // our Alive is out
-  bool isolated = false;   // nobody heard for two probe rounds
+  bool isolated = false;   // nobody is heard, or nobody answers although others are heard
   bool minority = false;   // less than half of the known members are alive here
   bool name_conflict = false;
   bool leaving = false;

@@ -111,8 +111,6 @@ void Protocol::Impl::EndSendTrouble() {
   HoldSuspicions(kSendTroubleMax);
 }
 
-void Protocol::Impl::Answered() { EndSendTrouble(); }
-
 void Protocol::Impl::TellRefusal(const MemberEntry& to) {
   if (refusal_open_ || now_ - refusal_told_ < kTroubleRepeat) return;
   refusal_open_ = true;
@@ -132,12 +130,26 @@ void Protocol::Impl::EndRefusal(uint32_t member) {
 
 void Protocol::Impl::Heard() {
   last_heard_ = now_;
-  if (!standing_.isolated) return;
-  standing_.isolated = false;
+  if (!std::exchange(silent_, false)) return;
+  if (!unanswered_) last_answered_ = now_;  // nobody could: from here on they can
   HoldSuspicions();
   CheckEventsSoon();
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
-  Emit(EventKind::kReconnected, *own_, {}, "a member has been heard again");
+  UpdateIsolated("a member has been heard again");
+}
+
+void Protocol::Impl::Answered() {
+  last_answered_ = now_;
+  census_unanswered_ = false;
+  EndSendTrouble();
+  if (std::exchange(unanswered_, false)) UpdateIsolated("a member has answered again");
+}
+
+void Protocol::Impl::UpdateIsolated(std::string detail) {
+  const bool isolated = silent_ || unanswered_;
+  if (isolated == standing_.isolated) return;
+  standing_.isolated = isolated;
+  Emit(isolated ? EventKind::kIsolated : EventKind::kReconnected, *own_, {}, std::move(detail));
 }
 
 // What a member's being there means: dead by our conclusion or suspect without a signature, it has
@@ -150,24 +162,50 @@ Duration Protocol::Impl::SilenceMax() const {
   return std::min(ProbeRound() * 2, std::max(options_.probe_interval * 2, kSilenceBound));
 }
 
+// However sick it is: a census needs no more.
+Duration Protocol::Impl::UnansweredMax() const {
+  return std::max(options_.probe_interval * 2, kSilenceBound);
+}
+
 void Protocol::Impl::OnIsolationTimer() {
   const Instant silent_at = last_heard_ + SilenceMax();
   const Instant ask_at = last_heard_ + SilenceMax() * 3 / 4;
-  if (now_ >= ask_at && now_ < silent_at) {
-    // The few that were probed may be the ones that are gone: before this node calls itself
-    // isolated it asks many.
-    ConsiderCensus();
-    Arm(TimerKind::kIsolation, silent_at);
-    return;
-  }
-  if (living_.empty() || !IsActive() || now_ < silent_at) {
+  if (living_.empty() || !IsActive()) {
+    last_answered_ = now_;  // nobody was asked
     Arm(TimerKind::kIsolation, std::max(ask_at, now_ + options_.probe_interval / 2));
     return;
   }
-  standing_.isolated = true;
-  broadcasts_.DropAccusationsBy(self_.name);
-  Emit(EventKind::kIsolated, *own_, {},
-       "nobody has been heard for " + std::to_string((now_ - last_heard_).millis()) + " ms");
+  if (now_ >= silent_at) {
+    silent_ = true;
+    broadcasts_.DropAccusationsBy(self_.name);
+    UpdateIsolated("nobody has been heard for " + std::to_string((now_ - last_heard_).millis()) +
+                   " ms");
+    return;
+  }
+  // The few that were probed may be the ones that are gone: before this node calls itself isolated
+  // it asks many.
+  if (now_ >= ask_at) ConsiderCensus();
+  const Instant next = now_ < ask_at ? ask_at : silent_at;
+  Arm(TimerKind::kIsolation, std::min(next, WatchAnswers()));
+}
+
+// Others are heard; but what of us? One that none hears is asked by all, until they have given it
+// up, and is told so by nobody. Returns when to look again.
+//
+// It is said, and that is all: what this node accuses and concludes does not change. One that half
+// of the others hear, and the other half answers, needs its accusations, for the refutations come
+// round to it.
+Instant Protocol::Impl::WatchAnswers() {
+  const Instant said_at = last_answered_ + UnansweredMax();
+  const Instant ask_at = last_answered_ + UnansweredMax() * 3 / 4;
+  if (now_ < ask_at) return ask_at;
+  if (!census_unanswered_ || unanswered_) AskAgainSoon();
+  if (now_ < said_at) return said_at;
+  if (census_unanswered_ && !std::exchange(unanswered_, true)) {
+    UpdateIsolated("others are heard, and none has answered for " +
+                   std::to_string((now_ - last_answered_).millis()) + " ms");
+  }
+  return now_ + options_.probe_interval / 2;
 }
 
 void Protocol::Impl::HandleKeyTrouble(Instant now) {

@@ -293,6 +293,8 @@ class Protocol::Impl {
   void HeardFrom(MemberEntry& member);
   void OnIsolationTimer();
   Duration SilenceMax() const;
+  Duration UnansweredMax() const;
+  Instant WatchAnswers();
   void RaiseHealth(int by);
   void LowerHealth();
   // Something of this machine's own making went wrong: one point, at most once a probe interval.
@@ -303,6 +305,7 @@ class Protocol::Impl {
   void EndSendTrouble();
   // A member has shown that what we send arrives.
   void Answered();
+  void UpdateIsolated(std::string detail);
   // It has answered a datagram of ours, or no longer counts.
   void EndRefusal(uint32_t member);
   int HealthFactor() const {
@@ -323,6 +326,9 @@ class Protocol::Impl {
   // ---- protocol_census.cc
   void ConsiderCensus();
   void AskCensus();
+  void AskCensusByStream();
+  // A census that waits for the pace of those that were answered need not.
+  void AskAgainSoon();
   void OnCensusTimer();
   void VoidCensus();
 
@@ -477,6 +483,9 @@ class Protocol::Impl {
   };
   std::map<uint64_t, AppPing> pings_;
   Instant last_heard_;
+  bool silent_ = false;           // nobody has been heard for SilenceMax()
+  Instant last_answered_;         // when anything showed that what we send arrives
+  bool unanswered_ = false;       // nobody has answered for UnansweredMax(), and a census neither
   uint32_t last_heard_from_ = 0;  // its number
   Instant key_trouble_until_;
   Instant key_trouble_told_;
@@ -492,8 +501,10 @@ class Protocol::Impl {
   Instant census_began_;
   std::vector<uint32_t> census_;  // whom it asks; empty while there is none
   size_t census_of_ = 0;          // how many others were alive here when it began
+  uint64_t census_nonce_ = 0;
   int census_round_ = 0;
-  bool few_answer_ = false;  // what the last one showed: less than half of those known
+  bool census_unanswered_ = false;  // one has come to its end without an answer, nor was any since
+  bool few_answer_ = false;         // what the last one showed: less than half of those known
 
   // Dissemination.
   BroadcastQueue broadcasts_;

@@ -123,8 +123,7 @@ void Protocol::Impl::FinishProbe(uint64_t nonce) {
 }
 
 bool Protocol::Impl::MayAccuse() const {
-  return IsActive() && !standing_.leaving && !standing_.isolated && !HasKeyTrouble() &&
-         !HasSendTrouble();
+  return IsActive() && !standing_.leaving && !silent_ && !HasKeyTrouble() && !HasSendTrouble();
 }
 
 // ---- messages -----------------------------------------------------------------------------------
@@ -178,6 +177,7 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
     NoteAck(from, ack);
     return;
   }
+  if (ack.nonce == census_nonce_) return Answered();
   if (FinishPing(from, ack.nonce)) {
     Answered();
     return NoteAck(from, ack);
@@ -215,6 +215,7 @@ void Protocol::Impl::OnNack(const MemberEntry& from, uint64_t nonce) {
 void Protocol::Impl::HandleStreamAck(Instant now, uint64_t nonce) {
   Enter(now);
   Heard();
+  if (nonce == census_nonce_) return Answered();
   const auto it = probes_.find(nonce);
   if (it == probes_.end()) return;
   if (MemberEntry* member = ByNumber(it->second.member)) member->probes_since_stream = 0;

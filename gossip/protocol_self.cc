@@ -25,7 +25,7 @@ void Protocol::Impl::Start(Instant now) {
   Enter(now);
   SOTTO_CHECK(!started_);
   started_ = true;
-  last_heard_ = now_;
+  last_heard_ = last_answered_ = now_;
   Arm(TimerKind::kProbeTick, now_ + probe_rng_.Between(Duration(), options_.probe_interval));
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
   OnRoutineTimer();

@@ -47,6 +47,7 @@ SyncTable Protocol::Impl::MakeSyncTable() const {
 bool Protocol::Impl::HandleSyncTable(Instant now, const Source& from, const SyncTable& table) {
   Enter(now);
   Heard();
+  Answered();
   MemberEntry* source = FindMember(from.name);
   // A joiner learns what its contact's cluster knows already.
   const bool quiet = !standing_.announced;

@@ -294,7 +294,7 @@ void Protocol::Impl::OnSuspicionOver(MemberEntry& member) {
 // machine nobody could answer it: so long none ends.
 Instant Protocol::Impl::EndOf(const Suspicion& suspicion) const {
   Instant end = suspicion.deadline();
-  if (standing_.isolated) end = std::max(end, suspicion.latest());
+  if (silent_) end = std::max(end, suspicion.latest());
   if (HasKeyTrouble()) {
     end = std::max(end, suspicion.start() + suspicion.bounds().min * options_.suspicion_beta);
   }
@@ -432,7 +432,7 @@ void Protocol::Impl::SetState(MemberEntry& member, MemberState state) {
 void Protocol::Impl::SetLiving(MemberEntry& member, bool living) {
   if (living == member.IsLiving()) return;
   if (living) {
-    if (living_.empty()) last_heard_ = std::max(last_heard_, now_);
+    if (living_.empty()) last_heard_ = last_answered_ = now_;
     member.living_slot = static_cast<int32_t>(living_.size());
     living_.push_back(&member);
     probe_order_.Insert(member.number, probe_rng_);
