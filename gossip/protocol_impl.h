@@ -78,6 +78,7 @@ struct MemberEntry {
   Instant ask_after;
   Instant answer_after;
   Instant stale_after;    // its O to a process that speaks with an older statement of its name
+  Instant told_full_at;   // what it is told unasked, since it accuses in vain (GCRA)
   Instant wants_full_at;  // what it asks for, as the instant its bucket will be full again (GCRA)
   size_t relays = 0;      // pings under way on its behalf
   std::optional<Duration> rtt;
@@ -171,7 +172,7 @@ class Protocol::Impl {
   void FallSilent(std::string detail);
   bool LearnAboutSelf(const StatementRef& statement, const MemberEntry* source);
   void LearnRival(const Statement& statement);
-  void AnswerAgain(const Statement& accusation, const MemberEntry& source);
+  void AnswerAgain(const StatementRef& accusation, const MemberEntry& source);
   void OnAccused(const Statement& accusation, const MemberEntry* source);
   // Signs anew with fewer tags an own Alive that no datagram holds; true if it does.
   bool ReduceTags(const Statement& alive);
@@ -347,6 +348,12 @@ class Protocol::Impl {
   // An accusation with effect about `member`, for it to refute; null if there is none.
   StatementRef AccusationAbout(const MemberEntry& member) const;
   void TellAccused(MemberEntry& member);
+  // An accusation of `member` that it has answered, come from `source`: its signer may not know.
+  void OnStale(MemberEntry& member, const StatementRef& accusation, const MemberEntry& source);
+  // Whether something may be sent on account of what `signer` has said in vain.
+  bool MayTell(MemberEntry& signer);
+  // Asks `other` what `member` says of itself.
+  void AskAbout(const MemberEntry& member, MemberEntry& other);
   void WarnSuspect(MemberEntry& member);
   std::vector<MemberEntry*> PickLiving(size_t count, const MemberEntry* except);
 

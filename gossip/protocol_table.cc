@@ -125,6 +125,8 @@ bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* sou
   } else if (previous && previous->incarnation == statement->incarnation) {
     // Also when the row has no room for it: a crowd of accusers must not hide a true one.
     OnEffective(*member, statement, source, result == MergeResult::kAccusation && !quiet);
+  } else if (previous && source && previous->incarnation > statement->incarnation) {
+    OnStale(*member, statement, *source);
   }
   return result != MergeResult::kUnchanged;
 }
