@@ -68,8 +68,8 @@ struct StartSync {
   SyncTarget target;
 };
 
-// Send this ping over a stream, beside the indirect probes. An answer goes to HandleStreamAck;
-// silence needs no report.
+// Send this ping over a stream, beside the indirect probes. An answer goes to HandleStreamAck, a
+// stream that this machine did not let out to HandleStreamUnsent; silence needs no report.
 struct SendStreamPing {
   StatementRef to;
   uint64_t nonce = 0;

@@ -37,6 +37,7 @@ awaitable<absl::StatusOr<tcp::socket>> Connect(asio::any_io_executor executor,
                                                StreamTarget target) {
   absl::Status last = CodedError(absl::StatusCode::kUnavailable, "DIAL_NO_ADDRESS",
                                  absl::StrCat(target.text, " has no address that can be dialed"));
+  bool unsent = true;
   for (const StreamTarget::Route& route : target.routes) {
     // Shared with the timer's handler, which may still be queued when this coroutine has gone on.
     struct Attempt {
@@ -61,10 +62,11 @@ awaitable<absl::StatusOr<tcp::socket>> Connect(asio::any_io_executor executor,
       if (!ec && !attempt->late && attempt->socket.is_open()) co_return std::move(attempt->socket);
       if (attempt->late) ec = asio::error::timed_out;
     }
-    last =
-        CodedError(absl::StatusCode::kUnavailable,
-                   ec == asio::error::timed_out ? "DIAL_TIMEOUT" : "DIAL_FAILED",
-                   absl::StrCat("cannot connect to ", AddressText(route.to), ": ", ec.message()));
+    unsent = unsent && IsOwnRefusal(ec);
+    last = CodedError(
+        absl::StatusCode::kUnavailable,
+        unsent ? "DIAL_UNSENT" : (ec == asio::error::timed_out ? "DIAL_TIMEOUT" : "DIAL_FAILED"),
+        absl::StrCat("cannot connect to ", AddressText(route.to), ": ", ec.message()));
   }
   co_return last;
 }

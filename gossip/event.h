@@ -29,7 +29,8 @@ enum class EventKind : uint8_t {
   // About this node.
   kAnnounced,     // this node's own Alive went out under `incarnation`
   kAccused,       // somebody, named in `by`, suspects us; answered with `incarnation`
-  kIsolated,      // nobody has been heard for two probe rounds: this node accuses nobody
+  kIsolated,      // nobody has been heard for two probe rounds, so that this node accuses nobody;
+                  // or others are heard and none answers. `detail` says which
   kMinority,      // this node sees less than half of the members it knew
   kReconnected,   // the end of kIsolated, kMinority or kSendsRefused
   kPaused,        // the process was stopped or starved; overdue probes were voided

@@ -207,10 +207,17 @@ void NodeCore::Perform(const SendStreamPing& action) {
   asio::co_spawn(executor_,
                  RunStreamPing(shared_from_this(), executor_, TargetOf(*action.to), nonce),
                  [weak = weak_from_this(), nonce](const std::exception_ptr& error,
-                                                  std::optional<Duration> rtt) {
+                                                  const StreamPingResult& result) {
                    const auto self = weak.lock();
-                   if (error || !rtt || !self || self->stopped_) return;
-                   self->protocol_->HandleStreamAck(self->Now(), nonce);
+                   if (!self || self->stopped_) return;
+                   // An exception: no memory or no thread, which is this machine's fault as well.
+                   if (error || result.unsent) {
+                     self->protocol_->HandleStreamUnsent(self->Now(), nonce);
+                   } else if (result.rtt) {
+                     self->protocol_->HandleStreamAck(self->Now(), nonce);
+                   } else {
+                     return;
+                   }
                    self->Pump();
                  });
 }

@@ -217,11 +217,11 @@ void NodeCore::Ping(std::string_view member, std::chrono::milliseconds timeout,
   } else {
     asio::co_spawn(executor_, RunStreamPing(shared_from_this(), executor_, TargetOf(*alive), 1),
                    [weak = weak_from_this(), wait](const std::exception_ptr& error,
-                                                   std::optional<Duration> rtt) {
+                                                   const StreamPingResult& result) {
                      const auto self = weak.lock();
                      if (!self) return;
                      wait->tcp_over = true;
-                     if (!error) wait->result.tcp = rtt;
+                     if (!error) wait->result.tcp = result.rtt;
                      self->FinishPing(wait, false);
                    });
   }

@@ -33,6 +33,7 @@ Protocol::Impl::Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t
       hash_changed_at_(now),
       signers_(options.accusation_burst, options.accusations_per_s),
       last_heard_(now),
+      last_answered_(now),
       key_trouble_until_(now),
       key_trouble_told_(now - Duration::Hours(1)),
       own_fault_after_(now),
@@ -75,7 +76,7 @@ void Protocol::Impl::OnPause() {
   HoldSuspicions();
   VoidCensus();
   if (late > options_.sync_settle_max) CheckEventsSoon();
-  last_heard_ = now_;
+  last_heard_ = last_answered_ = now_;
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
   OwnFault();
   // Overdue periodic work is done once, now; only a change of the timers' state ends the lateness.
@@ -325,6 +326,9 @@ void Protocol::HandleBootPersistFailed(Instant now, uint32_t boot_number) {
   impl_->HandleBootPersistFailed(now, boot_number);
 }
 void Protocol::HandleStreamAck(Instant now, uint64_t nonce) { impl_->HandleStreamAck(now, nonce); }
+void Protocol::HandleStreamUnsent(Instant now, uint64_t nonce) {
+  impl_->HandleStreamUnsent(now, nonce);
+}
 void Protocol::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer) {
   impl_->HandleSyncFinished(now, id, outcome, peer);
 }

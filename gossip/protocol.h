@@ -94,7 +94,7 @@ struct ProtocolCounters {
 // How this node stands.
 struct Standing {
   bool announced = false;  // our Alive is out
-  bool isolated = false;   // nobody heard for two probe rounds
+  bool isolated = false;   // nobody is heard, or nobody answers although others are heard
   bool minority = false;   // less than half of the known members are alive here
   bool name_conflict = false;
   bool leaving = false;
@@ -140,6 +140,9 @@ class Protocol {
   void HandleBootPersisted(Instant now, uint32_t boot_number);
   void HandleBootPersistFailed(Instant now, uint32_t boot_number);
   void HandleStreamAck(Instant now, uint64_t nonce);
+  // The stream of this ping was not begun: this machine refused it (EPERM, ENETUNREACH, EMFILE, …),
+  // so that it says nothing about the member. A peer that refuses or is silent needs no report.
+  void HandleStreamUnsent(Instant now, uint64_t nonce);
   void HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer);
   // A datagram to this member did not leave this machine: the kernel refused it (EPERM,
   // ENETUNREACH, ENOBUFS, …), or there is no socket for its addresses. A probe whose ping this was

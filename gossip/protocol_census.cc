@@ -1,6 +1,6 @@
 // A census: when much is silent, many are asked at once, so that a node knows within seconds
-// whether it is in the minority of what it knew; probes one by one would take as many intervals as
-// there are members.
+// whether it is in the minority of what it knew, or whether nobody answers it at all; probes one by
+// one would take as many intervals as there are members.
 #include <algorithm>
 
 #include "gossip/protocol_impl.h"
@@ -11,6 +11,8 @@ namespace {
 // So many are drawn and asked; whoever does not answer, as often as this, a probe timeout apart.
 constexpr size_t kCensusSample = 48;
 constexpr int kCensusRounds = 5;
+// If the first round brings no answer, so many of them are asked over a stream as well.
+constexpr size_t kCensusStreams = 3;
 constexpr Duration kCensusEvery = Duration::Seconds(10);
 constexpr Duration kCensusAgain = Duration::Seconds(5);
 
@@ -22,6 +24,8 @@ void Protocol::Impl::ConsiderCensus() {
   census_after_ = now_ + kCensusEvery;
   census_began_ = now_;
   census_round_ = 0;
+  do census_nonce_ = nonce_rng_.Next();
+  while (census_nonce_ == 0);
   census_of_ = living_.size();
   for (const MemberEntry* member : PickLiving(kCensusSample, nullptr)) {
     census_.push_back(member->number);
@@ -29,14 +33,34 @@ void Protocol::Impl::ConsiderCensus() {
   AskCensus();
 }
 
-// Pings alone: broadcasts that ride along would be spent on those who may not be there.
+// Pings alone: broadcasts that ride along would be spent on those who may not be there. Who has
+// been heard is there; while nobody has answered, all are asked, for we may be heard by none.
 void Protocol::Impl::AskCensus() {
+  const bool answered = last_answered_ >= census_began_;
   for (const uint32_t number : census_) {
     MemberEntry* member = ByNumber(number);
-    if (!member || !member->IsLiving() || member->heard >= census_began_) continue;
-    Send(*member, {{Ping{nonce_rng_.Next()}}, {}});
+    if (!member || !member->IsLiving()) continue;
+    if (answered && member->heard >= census_began_) continue;
+    Send(*member, {{Ping{census_nonce_}}, {}});
   }
+  if (!answered && census_round_ == 1) AskCensusByStream();
   Arm(TimerKind::kCensus, now_ + options_.probe_timeout);
+}
+
+// It was drawn at random, so that any few of it will do.
+void Protocol::Impl::AskCensusByStream() {
+  size_t asked = 0;
+  for (const uint32_t number : census_) {
+    const MemberEntry* member = ByNumber(number);
+    if (!member || !member->IsLiving()) continue;
+    actions_.push_back(SendStreamPing{member->alive, census_nonce_});
+    if (++asked == kCensusStreams) return;
+  }
+}
+
+void Protocol::Impl::AskAgainSoon() {
+  census_after_ = std::min(census_after_, census_began_ + kCensusAgain);
+  ConsiderCensus();
 }
 
 void Protocol::Impl::OnCensusTimer() {
@@ -46,11 +70,12 @@ void Protocol::Impl::OnCensusTimer() {
         const MemberEntry* member = ByNumber(number);
         return member && member->heard >= census_began_;
       }));
-  const bool most = answered * 4 >= census_.size() * 3;
+  const bool most = answered * 4 >= census_.size() * 3 && last_answered_ >= census_began_;
   if (!most && ++census_round_ < kCensusRounds) return AskCensus();
   // Of those who were alive here when it began: some may have been buried since.
   const size_t reached = 1 + census_of_ * answered / census_.size();
   census_.clear();
+  census_unanswered_ = last_answered_ < census_began_;
   few_answer_ = reached * 2 < LivingCount() + dead_shown_;
   CheckMinority();
   if (!few_answer_) return;
@@ -61,6 +86,7 @@ void Protocol::Impl::OnCensusTimer() {
 // What was not heard while this process did not run proves nothing.
 void Protocol::Impl::VoidCensus() {
   census_.clear();
+  census_unanswered_ = false;
   if (!few_answer_) return Cancel(TimerKind::kCensus);
   census_after_ = now_;
   Arm(TimerKind::kCensus, now_ + options_.probe_timeout);

@@ -11,6 +11,8 @@ namespace {
 constexpr Duration kHelloEvery = Duration::Seconds(1);
 constexpr size_t kStatementsPerPacket = 32;
 constexpr size_t kEntriesPerTick = 4'096;
+// What a signer is told unasked: so much at once, and as much again in so many probe intervals.
+constexpr int kToldBurst = 4;
 
 }  // namespace
 
@@ -190,6 +192,27 @@ void Protocol::Impl::TellAccused(MemberEntry& member) {
   RequestAccusation(member, kind, {.tell = true});
 }
 
+bool Protocol::Impl::MayTell(MemberEntry& signer) {
+  const Instant full_at = std::max(signer.told_full_at, now_) + options_.probe_interval;
+  if (full_at - now_ > options_.probe_interval * kToldBurst) return false;
+  signer.told_full_at = full_at;
+  return true;
+}
+
+// Two cases alone, so that an old accusation that somebody else replays makes nobody send anything:
+// its signer says it still, or its subject asks for this (AnswerAgain). In the former the subject is
+// told as well, for it may have a way to the signer that we lack. In the latter what is sent is no
+// more than what came.
+void Protocol::Impl::OnStale(MemberEntry& member, const StatementRef& accusation,
+                             const MemberEntry& source) {
+  MemberEntry* signer = FindMember(accusation->signer);
+  if (!signer || signer == own_) return;
+  const bool by_signer = source.number == signer->number;
+  if ((!by_signer && source.number != member.number) || !MayTell(*signer)) return;
+  SendStatement(*signer, member.row.owner());
+  if (by_signer && member.IsLiving()) SendStatement(member, accusation);
+}
+
 // Its answer may have been lost on the way to us, or the accusation on the way to it. Both are
 // asked for: a ping carries the accusation, and whoever we hear is asked what the suspect says of
 // itself.
@@ -203,18 +226,21 @@ void Protocol::Impl::WarnSuspect(MemberEntry& member) {
   }
   if (!options_.lifeguard.buddy) return;
   SendMessages(member, {Ping{nonce_rng_.Next()}});
-  MemberEntry* other = ByNumber(last_heard_from_);
-  if (!other || other == own_ || other == &member || !other->IsLiving()) {
-    const auto picked = PickLiving(1, &member);
-    other = picked.empty() ? nullptr : picked.front();
+  MemberEntry* heard = ByNumber(last_heard_from_);
+  if (heard && heard != own_ && heard != &member && heard->IsLiving()) AskAbout(member, *heard);
+  // Whom we hear may not hear us.
+  for (MemberEntry* other : PickLiving(1, &member)) {
+    if (other != heard) AskAbout(member, *other);
   }
-  if (!other) return;
+}
+
+void Protocol::Impl::AskAbout(const MemberEntry& member, MemberEntry& other) {
   Packet packet{{WantOwner{std::string(member.name)}}, {}};
   // It may not have heard of the accusation either; through it the suspect will.
   if (const StatementRef accusation = AccusationAbout(member)) {
     packet.statements.push_back(accusation);
   }
-  Send(*other, std::move(packet));
+  Send(other, std::move(packet));
 }
 
 }  // namespace sotto

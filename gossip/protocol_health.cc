@@ -59,9 +59,9 @@ void Protocol::Impl::VoidOverdueProbes() {
 }
 
 // The refutation may be waiting to be read: no suspicion ends before there was time to hear it.
-void Protocol::Impl::HoldSuspicions() {
+void Protocol::Impl::HoldSuspicions(Duration age_max) {
   for (MemberEntry* member : living_) {
-    if (!member->suspicion) continue;
+    if (!member->suspicion || now_ - member->suspicion->start() > age_max) continue;
     if (member->suspicion->deadline() > now_ + options_.probe_interval) continue;
     member->suspicion->Hold(now_ + member->suspicion->bounds().min);
     ArmStateTimer(*member);
@@ -80,6 +80,10 @@ void Protocol::Impl::HandleSendFailed(Instant now, std::string_view name) {
   refused_.insert(member->number);
   std::vector<uint64_t> unsent;
   for (auto& [nonce, probe] : probes_) {
+    for (Probe::Asked& asked : probe.relays) {
+      if (asked.relay == member->number) asked.unsent = !asked.nacked;
+    }
+    NoteSwallowed(probe);
     if (probe.member != member->number || probe.indirect) continue;
     probe.unsent = true;
     unsent.push_back(nonce);
@@ -89,7 +93,22 @@ void Protocol::Impl::HandleSendFailed(Instant now, std::string_view name) {
   for (const uint64_t nonce : unsent) {
     Cancel(TimerKind::kProbeTimeout, nonce);
     OnProbeTimeout(nonce);
+    NoteSwallowed(probes_.at(nonce));
   }
+}
+
+// Neither the ping nor a question to any relay: what this round does not hear is this machine's
+// fault, whoever else is heard or not. The stream decides nothing here, for a firewall that takes
+// a SYN leaves it to run out like one that nobody answers.
+void Protocol::Impl::NoteSwallowed(const Probe& probe) {
+  if (probe.indirect && probe.IsSwallowed()) swallowed_since_ = std::min(swallowed_since_, now_);
+}
+
+void Protocol::Impl::EndSendTrouble() {
+  const Instant since = std::exchange(swallowed_since_, Instant::Never());
+  if (since == Instant::Never() || now_ - since < options_.probe_interval * 3) return;
+  // A machine that lets out but a little must not put off an end without end.
+  HoldSuspicions(kSendTroubleMax);
 }
 
 void Protocol::Impl::TellRefusal(const MemberEntry& to) {
@@ -111,12 +130,26 @@ void Protocol::Impl::EndRefusal(uint32_t member) {
 
 void Protocol::Impl::Heard() {
   last_heard_ = now_;
-  if (!standing_.isolated) return;
-  standing_.isolated = false;
+  if (!std::exchange(silent_, false)) return;
+  if (!unanswered_) last_answered_ = now_;  // nobody could: from here on they can
   HoldSuspicions();
   CheckEventsSoon();
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
-  Emit(EventKind::kReconnected, *own_, {}, "a member has been heard again");
+  UpdateIsolated("a member has been heard again");
+}
+
+void Protocol::Impl::Answered() {
+  last_answered_ = now_;
+  census_unanswered_ = false;
+  EndSendTrouble();
+  if (std::exchange(unanswered_, false)) UpdateIsolated("a member has answered again");
+}
+
+void Protocol::Impl::UpdateIsolated(std::string detail) {
+  const bool isolated = silent_ || unanswered_;
+  if (isolated == standing_.isolated) return;
+  standing_.isolated = isolated;
+  Emit(isolated ? EventKind::kIsolated : EventKind::kReconnected, *own_, {}, std::move(detail));
 }
 
 // What a member's being there means: dead by our conclusion or suspect without a signature, it has
@@ -129,24 +162,50 @@ Duration Protocol::Impl::SilenceMax() const {
   return std::min(ProbeRound() * 2, std::max(options_.probe_interval * 2, kSilenceBound));
 }
 
+// However sick it is: a census needs no more.
+Duration Protocol::Impl::UnansweredMax() const {
+  return std::max(options_.probe_interval * 2, kSilenceBound);
+}
+
 void Protocol::Impl::OnIsolationTimer() {
   const Instant silent_at = last_heard_ + SilenceMax();
   const Instant ask_at = last_heard_ + SilenceMax() * 3 / 4;
-  if (now_ >= ask_at && now_ < silent_at) {
-    // The few that were probed may be the ones that are gone: before this node calls itself
-    // isolated it asks many.
-    ConsiderCensus();
-    Arm(TimerKind::kIsolation, silent_at);
-    return;
-  }
-  if (living_.empty() || !IsActive() || now_ < silent_at) {
+  if (living_.empty() || !IsActive()) {
+    last_answered_ = now_;  // nobody was asked
     Arm(TimerKind::kIsolation, std::max(ask_at, now_ + options_.probe_interval / 2));
     return;
   }
-  standing_.isolated = true;
-  broadcasts_.DropAccusationsBy(self_.name);
-  Emit(EventKind::kIsolated, *own_, {},
-       "nobody has been heard for " + std::to_string((now_ - last_heard_).millis()) + " ms");
+  if (now_ >= silent_at) {
+    silent_ = true;
+    broadcasts_.DropAccusationsBy(self_.name);
+    UpdateIsolated("nobody has been heard for " + std::to_string((now_ - last_heard_).millis()) +
+                   " ms");
+    return;
+  }
+  // The few that were probed may be the ones that are gone: before this node calls itself isolated
+  // it asks many.
+  if (now_ >= ask_at) ConsiderCensus();
+  const Instant next = now_ < ask_at ? ask_at : silent_at;
+  Arm(TimerKind::kIsolation, std::min(next, WatchAnswers()));
+}
+
+// Others are heard; but what of us? One that none hears is asked by all, until they have given it
+// up, and is told so by nobody. Returns when to look again.
+//
+// It is said, and that is all: what this node accuses and concludes does not change. One that half
+// of the others hear, and the other half answers, needs its accusations, for the refutations come
+// round to it.
+Instant Protocol::Impl::WatchAnswers() {
+  const Instant said_at = last_answered_ + UnansweredMax();
+  const Instant ask_at = last_answered_ + UnansweredMax() * 3 / 4;
+  if (now_ < ask_at) return ask_at;
+  if (!census_unanswered_ || unanswered_) AskAgainSoon();
+  if (now_ < said_at) return said_at;
+  if (census_unanswered_ && !std::exchange(unanswered_, true)) {
+    UpdateIsolated("others are heard, and none has answered for " +
+                   std::to_string((now_ - last_answered_).millis()) + " ms");
+  }
+  return now_ + options_.probe_interval / 2;
 }
 
 void Protocol::Impl::HandleKeyTrouble(Instant now) {

@@ -79,6 +79,7 @@ struct MemberEntry {
   Instant ask_after;
   Instant answer_after;
   Instant stale_after;    // its O to a process that speaks with an older statement of its name
+  Instant told_full_at;   // what it is told unasked, since it accuses in vain (GCRA)
   Instant wants_full_at;  // what it asks for, as the instant its bucket will be full again (GCRA)
   size_t relays = 0;      // pings under way on its behalf
   std::optional<Duration> rtt;
@@ -103,6 +104,7 @@ class Protocol::Impl {
   void HandleBootPersisted(Instant now, uint32_t boot_number);
   void HandleBootPersistFailed(Instant now, uint32_t boot_number);
   void HandleStreamAck(Instant now, uint64_t nonce);
+  void HandleStreamUnsent(Instant now, uint64_t nonce);
   void HandleSyncFinished(Instant now, SyncId id, SyncOutcome outcome, const Source* peer);
   void HandleSendFailed(Instant now, std::string_view member);
   void HandleLoopLag(Instant now, Duration lag);
@@ -171,7 +173,7 @@ class Protocol::Impl {
   void FallSilent(std::string detail);
   bool LearnAboutSelf(const StatementRef& statement, const MemberEntry* source);
   void LearnRival(const Statement& statement);
-  void AnswerAgain(const Statement& accusation, const MemberEntry& source);
+  void AnswerAgain(const StatementRef& accusation, const MemberEntry& source);
   void OnAccused(const Statement& accusation, const MemberEntry* source);
   // Signs anew with fewer tags an own Alive that no datagram holds; true if it does.
   bool ReduceTags(const Statement& alive);
@@ -243,11 +245,22 @@ class Protocol::Impl {
     Instant started;
     bool unsent = false;  // this machine refused the ping
     bool indirect = false;
-    std::vector<std::pair<uint32_t, bool>> relays;  // whom we asked, and whether it sent a nack
+    bool stream_unsent = false;  // and the stream
+    struct Asked {
+      uint32_t relay = 0;
+      bool nacked = false;
+      bool unsent = false;
+    };
+    std::vector<Asked> relays;
 
     size_t Nacked() const {
       return static_cast<size_t>(std::count_if(relays.begin(), relays.end(),
-                                               [](const auto& relay) { return relay.second; }));
+                                               [](const Asked& asked) { return asked.nacked; }));
+    }
+    // None of its datagrams left this machine.
+    bool IsSwallowed() const {
+      return unsent && std::all_of(relays.begin(), relays.end(),
+                                   [](const Asked& asked) { return asked.unsent; });
     }
   };
   void OnProbeTick();
@@ -275,17 +288,26 @@ class Protocol::Impl {
 
   // ---- protocol_health.cc
   void VoidOverdueProbes();
-  void HoldSuspicions();
+  // Those that began longer ago than `age_max` end as they would.
+  void HoldSuspicions(Duration age_max = Duration::Max());
   // A valid frame or stream came from a member.
   void Heard();
   void HeardFrom(MemberEntry& member);
   void OnIsolationTimer();
   Duration SilenceMax() const;
+  Duration UnansweredMax() const;
+  Instant WatchAnswers();
   void RaiseHealth(int by);
   void LowerHealth();
   // Something of this machine's own making went wrong: one point, at most once a probe interval.
   void OwnFault();
   void TellRefusal(const MemberEntry& to);
+  // A round none of whose datagrams left this machine; and the proof that one does.
+  void NoteSwallowed(const Probe& probe);
+  void EndSendTrouble();
+  // A member has shown that what we send arrives.
+  void Answered();
+  void UpdateIsolated(std::string detail);
   // It has answered a datagram of ours, or no longer counts.
   void EndRefusal(uint32_t member);
   int HealthFactor() const {
@@ -294,6 +316,9 @@ class Protocol::Impl {
   Duration ProbeRound() const { return options_.probe_interval * HealthFactor(); }
   bool MayAccuse() const;
   bool HasKeyTrouble() const { return now_ < key_trouble_until_; }
+  bool HasSendTrouble() const {
+    return swallowed_since_ != Instant::Never() && now_ - swallowed_since_ < kSendTroubleMax;
+  }
 
   // ---- protocol_ping.cc
   void NoteRtt(MemberEntry& from, Duration rtt);
@@ -303,6 +328,9 @@ class Protocol::Impl {
   // ---- protocol_census.cc
   void ConsiderCensus();
   void AskCensus();
+  void AskCensusByStream();
+  // A census that waits for the pace of those that were answered need not.
+  void AskAgainSoon();
   void OnCensusTimer();
   void VoidCensus();
 
@@ -321,6 +349,12 @@ class Protocol::Impl {
   // An accusation with effect about `member`, for it to refute; null if there is none.
   StatementRef AccusationAbout(const MemberEntry& member) const;
   void TellAccused(MemberEntry& member);
+  // An accusation of `member` that it has answered, come from `source`: its signer may not know.
+  void OnStale(MemberEntry& member, const StatementRef& accusation, const MemberEntry& source);
+  // Whether something may be sent on account of what `signer` has said in vain.
+  bool MayTell(MemberEntry& signer);
+  // Asks `other` what `member` says of itself.
+  void AskAbout(const MemberEntry& member, MemberEntry& other);
   void WarnSuspect(MemberEntry& member);
   std::vector<MemberEntry*> PickLiving(size_t count, const MemberEntry* except);
 
@@ -470,19 +504,28 @@ class Protocol::Impl {
   };
   std::map<uint64_t, AppPing> pings_;
   Instant last_heard_;
+  bool silent_ = false;           // nobody has been heard for SilenceMax()
+  Instant last_answered_;         // when anything showed that what we send arrives
+  bool unanswered_ = false;       // nobody has answered for UnansweredMax(), and a census neither
   uint32_t last_heard_from_ = 0;  // its number
   Instant key_trouble_until_;
   Instant key_trouble_told_;
   Instant own_fault_after_;
   std::set<uint32_t> refused_;  // to whom this machine refuses datagrams
-  bool refusal_open_ = false;   // told, and not yet over
+  // Since when none leaves it, as far as rounds and answers show. So long this node blames itself;
+  // then it concludes what it must (decision 0012).
+  static constexpr Duration kSendTroubleMax = Duration::Minutes(10);
+  Instant swallowed_since_ = Instant::Never();
+  bool refusal_open_ = false;  // told, and not yet over
   Instant refusal_told_;
   Instant census_after_;
   Instant census_began_;
   std::vector<uint32_t> census_;  // whom it asks; empty while there is none
   size_t census_of_ = 0;          // how many others were alive here when it began
+  uint64_t census_nonce_ = 0;
   int census_round_ = 0;
-  bool few_answer_ = false;  // what the last one showed: less than half of those known
+  bool census_unanswered_ = false;  // one has come to its end without an answer, nor was any since
+  bool few_answer_ = false;         // what the last one showed: less than half of those known
 
   // Dissemination.
   BroadcastQueue broadcasts_;

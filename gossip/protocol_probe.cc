@@ -41,6 +41,7 @@ void Protocol::Impl::StartProbe(MemberEntry& member) {
 // No ack in time: the path may be at fault, so others try theirs, and we try a stream.
 void Protocol::Impl::OnProbeTimeout(uint64_t nonce) {
   Probe& probe = probes_.at(nonce);
+  if (!probe.unsent) EndSendTrouble();
   MemberEntry* target = ByNumber(probe.member);
   if (!target || !target->IsLiving()) return;
   probe.indirect = true;
@@ -51,7 +52,7 @@ void Protocol::Impl::OnProbeTimeout(uint64_t nonce) {
   const auto relays = PickLiving(static_cast<size_t>(options_.indirect_probes), target);
   for (MemberEntry* relay : relays) {
     ++counters_.indirect_asked;
-    probe.relays.emplace_back(relay->number, false);
+    probe.relays.push_back({.relay = relay->number});
     SendMessages(*relay, {IndirectPing{nonce, std::string(target->name)}});
   }
   actions_.push_back(SendStreamPing{target->alive, nonce});
@@ -70,7 +71,7 @@ void Protocol::Impl::OnProbeEnd(uint64_t nonce) {
     return;
   }
   const bool heard_anyone = last_heard_ > probe.started;
-  if (IsVoid(probe) && heard_anyone) {
+  if (HasSendTrouble() || (IsVoid(probe) && heard_anyone)) {
     ++counters_.probes_voided;
     return;
   }
@@ -89,7 +90,7 @@ Evidence Protocol::Impl::EvidenceOf(const Probe& probe, const MemberEntry& membe
   evidence.direct_failed = !probe.unsent;
   evidence.relays_asked = static_cast<uint8_t>(probe.relays.size());
   evidence.relays_nacked = static_cast<uint8_t>(probe.Nacked());
-  if (probe.indirect) evidence.stream = Evidence::Stream::kFailed;
+  if (probe.indirect && !probe.stream_unsent) evidence.stream = Evidence::Stream::kFailed;
   evidence.health_score = static_cast<uint8_t>(standing_.health_score);
   const Duration silent = std::min(now_ - member.heard, kEvidenceSilenceMax);
   evidence.silent_for = Duration::Millis(silent.millis());
@@ -122,7 +123,7 @@ void Protocol::Impl::FinishProbe(uint64_t nonce) {
 }
 
 bool Protocol::Impl::MayAccuse() const {
-  return IsActive() && !standing_.leaving && !standing_.isolated && !HasKeyTrouble();
+  return IsActive() && !standing_.leaving && !silent_ && !HasKeyTrouble() && !HasSendTrouble();
 }
 
 // ---- messages -----------------------------------------------------------------------------------
@@ -169,23 +170,29 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
   if (relayed != relays_.end() && relayed->second.target == from.number) {
     const Relay relay = relayed->second;
     EndRelay(ack.nonce);
+    Answered();
     if (MemberEntry* prober = ByNumber(relay.prober)) {
       SendMessages(*prober, {AckOf(relay.nonce)});
     }
     NoteAck(from, ack);
     return;
   }
-  if (FinishPing(from, ack.nonce) || OnJoinAck(from, ack)) return NoteAck(from, ack);
+  if (ack.nonce == census_nonce_) return Answered();
+  if (FinishPing(from, ack.nonce) || OnJoinAck(from, ack)) {
+    Answered();
+    return NoteAck(from, ack);
+  }
   const auto it = probes_.find(ack.nonce);
   if (it == probes_.end()) return;  // late, or made up: either proves nothing
   const Probe& probe = it->second;
   const bool direct = probe.member == from.number;
   const bool by_relay = std::any_of(probe.relays.begin(), probe.relays.end(),
-                                    [&](const auto& r) { return r.first == from.number; });
+                                    [&](const auto& r) { return r.relay == from.number; });
   if (!direct && !by_relay) {
     ++counters_.ignored;
     return;
   }
+  Answered();
   if (direct) {
     NoteRtt(from, now_ - probe.started);
     EndRefusal(from.number);
@@ -198,18 +205,30 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
 void Protocol::Impl::OnNack(const MemberEntry& from, uint64_t nonce) {
   const auto it = probes_.find(nonce);
   if (it == probes_.end()) return;
-  for (auto& [relay, nacked] : it->second.relays) {
-    if (relay == from.number) nacked = true;
+  for (Probe::Asked& asked : it->second.relays) {
+    if (asked.relay != from.number) continue;
+    asked.nacked = true;
+    Answered();
   }
 }
 
 void Protocol::Impl::HandleStreamAck(Instant now, uint64_t nonce) {
   Enter(now);
   Heard();
+  if (nonce == census_nonce_) return Answered();
   const auto it = probes_.find(nonce);
   if (it == probes_.end()) return;
   if (MemberEntry* member = ByNumber(it->second.member)) member->probes_since_stream = 0;
+  Answered();
   FinishProbe(nonce);
+}
+
+void Protocol::Impl::HandleStreamUnsent(Instant now, uint64_t nonce) {
+  Enter(now);
+  const auto it = probes_.find(nonce);
+  if (it == probes_.end()) return;
+  it->second.stream_unsent = true;
+  OwnFault();
 }
 
 // ---- pings for others ---------------------------------------------------------------------------

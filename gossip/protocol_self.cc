@@ -10,6 +10,8 @@ namespace sotto {
 namespace {
 
 constexpr size_t kAccusersAnsweredMax = 3;
+// To so many others our answer is handed for an accuser that does not hear us.
+constexpr size_t kHandedTo = 3;
 
 bool ShareAddress(const std::vector<Endpoint>& a, const std::vector<Endpoint>& b) {
   return std::any_of(a.begin(), a.end(), [&b](const Endpoint& endpoint) {
@@ -25,7 +27,7 @@ void Protocol::Impl::Start(Instant now) {
   Enter(now);
   SOTTO_CHECK(!started_);
   started_ = true;
-  last_heard_ = now_;
+  last_heard_ = last_answered_ = now_;
   Arm(TimerKind::kProbeTick, now_ + probe_rng_.Between(Duration(), options_.probe_interval));
   Arm(TimerKind::kIsolation, now_ + SilenceMax());
   OnRoutineTimer();
@@ -161,7 +163,7 @@ bool Protocol::Impl::LearnAboutSelf(const StatementRef& statement, const MemberE
     if (statement->incarnation == incarnation_) {
       OnAccused(*statement, source);
     } else if (source) {
-      AnswerAgain(*statement, *source);
+      AnswerAgain(statement, *source);
     }
   } else if (standing_.name_conflict) {
     UpdateHash(*own_);
@@ -171,13 +173,30 @@ bool Protocol::Impl::LearnAboutSelf(const StatementRef& statement, const MemberE
   return changed;
 }
 
-// Answered long ago, but the answer has not come to whoever says it still.
-void Protocol::Impl::AnswerAgain(const Statement& accusation, const MemberEntry& source) {
-  if (!own_alive_ || accusation.incarnation >= own_alive_->incarnation) return;
+// Answered long ago, but the answer has not come to whoever says it still, nor perhaps to who said
+// it first. If that is the same, and our answer has had its time, then nothing of ours may reach it:
+// a few others are handed both, and tell it (OnStale).
+void Protocol::Impl::AnswerAgain(const StatementRef& accusation, const MemberEntry& source) {
+  if (!own_alive_ || accusation->incarnation >= own_alive_->incarnation) return;
   MemberEntry* member = FindMember(source.name);
-  if (!member || member == own_ || now_ < member->answer_after) return;
-  member->answer_after = now_ + options_.gossip_interval;
-  SendStatement(*member, own_alive_);
+  if (member && member != own_ && now_ >= member->answer_after) {
+    member->answer_after = now_ + options_.gossip_interval;
+    SendStatement(*member, own_alive_);
+  }
+  MemberEntry* signer = FindMember(accusation->signer);
+  if (!signer || signer == own_) return;
+  if (signer != member) {
+    if (MayTell(*signer)) SendStatement(*signer, own_alive_);
+    return;
+  }
+  if (now_ < refute_after_ + options_.probe_interval || !MayTell(*signer)) return;
+  if (kPacketOverheadBytes + WireSizeMax(*own_alive_) + WireSizeMax(*accusation) >
+      options_.packet_bytes_max) {
+    return;
+  }
+  for (MemberEntry* other : PickLiving(kHandedTo, signer)) {
+    Send(*other, {{}, {own_alive_, accusation}});
+  }
 }
 
 // Our own name, signed with our own certificate, by another process: a former life whose number we

@@ -47,6 +47,7 @@ SyncTable Protocol::Impl::MakeSyncTable() const {
 bool Protocol::Impl::HandleSyncTable(Instant now, const Source& from, const SyncTable& table) {
   Enter(now);
   Heard();
+  Answered();
   MemberEntry* source = FindMember(from.name);
   // A joiner learns what its contact's cluster knows already.
   const bool quiet = !standing_.announced;
@@ -116,6 +117,7 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
       peer && outcome != SyncOutcome::kUnreachable && outcome != SyncOutcome::kSelf;
   if (reached) {
     Heard();
+    Answered();
     MemberEntry* member = FindMember(peer->name);
     if (member && member != own_ && member->alive &&
         member->alive->alive->boot_id == peer->boot_id) {

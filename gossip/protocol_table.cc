@@ -125,6 +125,8 @@ bool Protocol::Impl::Learn(const StatementRef& statement, const MemberEntry* sou
   } else if (previous && previous->incarnation == statement->incarnation) {
     // Also when the row has no room for it: a crowd of accusers must not hide a true one.
     OnEffective(*member, statement, source, result == MergeResult::kAccusation && !quiet);
+  } else if (previous && source && previous->incarnation > statement->incarnation) {
+    OnStale(*member, statement, *source);
   }
   return result != MergeResult::kUnchanged;
 }
@@ -290,13 +292,15 @@ void Protocol::Impl::OnSuspicionOver(MemberEntry& member) {
 }
 
 // Whoever hears nobody, or cannot open what it hears, is the likelier cause, and takes its time;
-// yet an outsider that causes it must not keep the dead alive for ever.
+// yet an outsider that causes it must not keep the dead alive for ever. While nothing leaves this
+// machine nobody could answer it: so long none ends.
 Instant Protocol::Impl::EndOf(const Suspicion& suspicion) const {
   Instant end = suspicion.deadline();
-  if (standing_.isolated) end = std::max(end, suspicion.latest());
+  if (silent_) end = std::max(end, suspicion.latest());
   if (HasKeyTrouble()) {
     end = std::max(end, suspicion.start() + suspicion.bounds().min * options_.suspicion_beta);
   }
+  if (HasSendTrouble()) end = std::max(end, now_ + suspicion.bounds().min);
   return end;
 }
 
@@ -430,7 +434,7 @@ void Protocol::Impl::SetState(MemberEntry& member, MemberState state) {
 void Protocol::Impl::SetLiving(MemberEntry& member, bool living) {
   if (living == member.IsLiving()) return;
   if (living) {
-    if (living_.empty()) last_heard_ = std::max(last_heard_, now_);
+    if (living_.empty()) last_heard_ = last_answered_ = now_;
     member.living_slot = static_cast<int32_t>(living_.size());
     living_.push_back(&member);
     probe_order_.Insert(member.number, probe_rng_);

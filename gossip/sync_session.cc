@@ -165,16 +165,20 @@ awaitable<SyncResult> RunSync(std::shared_ptr<SyncHost> host, asio::any_io_execu
   co_return result;
 }
 
-awaitable<std::optional<Duration>> RunStreamPing(std::shared_ptr<SyncHost> host,
-                                                 asio::any_io_executor executor,
-                                                 StreamTarget target, uint64_t nonce) {
+awaitable<StreamPingResult> RunStreamPing(std::shared_ptr<SyncHost> host,
+                                          asio::any_io_executor executor, StreamTarget target,
+                                          uint64_t nonce) {
   absl::Status status;
+  StreamPingResult result;
   std::shared_ptr<Conversation> talk = co_await Dial(host, executor, target, &status);
-  if (!talk) co_return std::nullopt;
-  std::optional<Duration> rtt;
-  if (!talk->is_self()) rtt = co_await TimePing(talk, nonce);
+  if (!talk) {
+    const std::string code = ErrorCode(status);
+    result.unsent = code == "DIAL_UNSENT" || code == "DIAL_NO_ADDRESS";
+    co_return result;
+  }
+  if (!talk->is_self()) result.rtt = co_await TimePing(talk, nonce);
   co_await Finish(talk);
-  co_return rtt;
+  co_return result;
 }
 
 awaitable<void> RunCertificateFetch(std::shared_ptr<SyncHost> host, asio::any_io_executor executor,

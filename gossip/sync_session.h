@@ -43,9 +43,13 @@ boost::asio::awaitable<SyncResult> RunSync(std::shared_ptr<SyncHost> host,
                                            boost::asio::any_io_executor executor,
                                            StreamTarget target, SyncReason reason);
 // Dials and pings; how long the ack took, once the stream stood.
-boost::asio::awaitable<std::optional<Duration>> RunStreamPing(std::shared_ptr<SyncHost> host,
-                                                              boost::asio::any_io_executor executor,
-                                                              StreamTarget target, uint64_t nonce);
+struct StreamPingResult {
+  std::optional<Duration> rtt;  // nothing: no answer
+  bool unsent = false;          // this machine did not even let the connection out
+};
+boost::asio::awaitable<StreamPingResult> RunStreamPing(std::shared_ptr<SyncHost> host,
+                                                       boost::asio::any_io_executor executor,
+                                                       StreamTarget target, uint64_t nonce);
 // Dials and fetches certificates, into the host's cache.
 boost::asio::awaitable<void> RunCertificateFetch(std::shared_ptr<SyncHost> host,
                                                  boost::asio::any_io_executor executor,

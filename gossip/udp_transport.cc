@@ -4,6 +4,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/socket_base.hpp>
+#include <boost/system/errc.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -62,6 +63,22 @@ struct UdpTransport::Socket {
 
 udp::endpoint ToUdp(const Endpoint& endpoint) { return {ToAddress(endpoint), endpoint.port}; }
 tcp::endpoint ToTcp(const Endpoint& endpoint) { return {ToAddress(endpoint), endpoint.port}; }
+
+bool IsOwnRefusal(const error_code& ec) {
+  using boost::system::errc::make_error_condition;
+  namespace errc = boost::system::errc;
+  constexpr std::array kOwn = {errc::operation_not_permitted,
+                               errc::permission_denied,
+                               errc::network_down,
+                               errc::network_unreachable,
+                               errc::address_not_available,
+                               errc::no_buffer_space,
+                               errc::not_enough_memory,
+                               errc::too_many_files_open,
+                               errc::too_many_files_open_in_system};
+  return std::any_of(kOwn.begin(), kOwn.end(),
+                     [&ec](errc::errc_t own) { return ec == make_error_condition(own); });
+}
 
 Endpoint FromAsio(const asio::ip::address& address, uint16_t port) {
   Endpoint endpoint;

@@ -8,6 +8,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
+#include <boost/system/error_code.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,6 +25,12 @@ namespace sotto {
 boost::asio::ip::udp::endpoint ToUdp(const Endpoint& endpoint);
 boost::asio::ip::tcp::endpoint ToTcp(const Endpoint& endpoint);
 Endpoint FromAsio(const boost::asio::ip::address& address, uint16_t port);
+
+// Whether a connection failed at this machine, before anything of it could leave: EPERM, EACCES,
+// ENETDOWN, ENETUNREACH, EADDRNOTAVAIL, ENOBUFS, ENOMEM, EMFILE, ENFILE. EHOSTUNREACH is not among
+// them: a dead neighbour that does not answer ARP looks so. Nor is a SYN that a firewall takes,
+// which Linux lets run out like one that nobody answers.
+bool IsOwnRefusal(const boost::system::error_code& ec);
 
 class UdpTransport {
  public:

@@ -37,7 +37,8 @@ void AddStanding(const DaemonSnapshot& s, Notes& notes) {
         absl::StrCat("another process runs under the name ", s.node, "; this one is silent"));
   }
   if (standing.isolated) {
-    Add(notes, NoteLevel::kRed, "ISOLATED", "nobody has been heard for two probe rounds");
+    Add(notes, NoteLevel::kRed, "ISOLATED",
+        "nobody has been heard for two probe rounds, or others are heard and none answers");
   } else if (standing.minority) {
     Add(notes, NoteLevel::kRed, "MINORITY", "fewer than half of the known members are alive here");
   }

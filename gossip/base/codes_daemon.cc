@@ -91,9 +91,9 @@ constexpr CodeInfo kPages[] = {
      "The name given is the name of the node that was asked.", "sotto leave; or ask another node"},
     {"INTERNAL", "Something that should not happen has happened.", "A fault in the program.",
      "Report it, with the log lines around it"},
-    {"ISOLATED", "This node hears nobody.",
-     "Its network is cut, a firewall drops UDP, or all others are down. It accuses nobody "
-     "meanwhile.",
+    {"ISOLATED", "This node hears nobody, or nobody answers it.",
+     "Its network is cut, in one direction perhaps, a firewall drops what comes in or goes out, or "
+     "all others are down. The event says which. While it hears nobody it accuses nobody.",
      "Check the network between the nodes on the port of gossip.bind, UDP and TCP: nc -vzu HOST "
      "7950"},
     {"JOIN_FAILED", "None of the contacts has answered yet; they are tried on for ever.",

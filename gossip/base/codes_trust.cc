@@ -119,6 +119,10 @@ constexpr CodeInfo kPages[] = {
     {"DIAL_TIMEOUT", "A connection was not answered in time.",
      "The other machine is down, or a firewall drops the port.",
      "nc -vz HOST 7950; the port must be open for TCP and UDP"},
+    {"DIAL_UNSENT", "This node's machine did not let a connection out.",
+     "There is no route to the address, the network is down, a policy forbids it, or no file "
+     "descriptors or ports are left.",
+     "ip route get ADDRESS; ls /proc/PID/fd | wc -l; nft list ruleset"},
     {"MEMBER_NAME_INVALID", "It is not a node's name.",
      "Names have 1 to 128 of the characters A-Z a-z 0-9 . _ - and begin with a letter or digit.",
      "Correct node.name or the command"},

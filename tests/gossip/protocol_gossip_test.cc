@@ -188,15 +188,18 @@ TEST(Warning, AskTheSuspectAndWhoeverIsHeardSoThatOneLostWordBuriesNobody) {
   d.Forget();
   d.RunUntil(third);
   ASSERT_EQ(d.SentMessages<WantOwner>("c"), 1u);
-  EXPECT_EQ(d.SentMessages<WantOwner>(), 1u);
+  // And one at random, for whom we hear may not hear us.
+  const size_t first = d.SentMessages<WantOwner>();
+  EXPECT_LE(first, 2u);
   EXPECT_EQ(d.SentStatements(StatementKind::kSuspect, "a", "c").size(), 1u);
   EXPECT_GE(d.SentMessages<Ping>("a"), 1u);
   EXPECT_GE(d.SentStatements(StatementKind::kSuspect, "a", "a").size(), 1u);
   // And again after twice as long each time, until it ends.
   d.RunUntil(third + Duration::Seconds(4) / 3 - Duration::Millis(1));
-  EXPECT_EQ(d.SentMessages<WantOwner>(), 1u);
+  EXPECT_EQ(d.SentMessages<WantOwner>(), first);
   d.RunUntil(start + Duration::Seconds(12));
-  EXPECT_EQ(d.SentMessages<WantOwner>(), 4u);  // at 4/3, 8/3, 16/3, 32/3 s
+  EXPECT_GE(d.SentMessages<WantOwner>(), 5u);  // at 4/3, 8/3, 16/3, 32/3 s, one or two
+  EXPECT_LE(d.SentMessages<WantOwner>(), 8u);
   ASSERT_EQ(d.StateOf("a"), MemberState::kSuspect);
   d.Tell("c", d.AliveOf("a", Inc(1, 1)));
   d.Answer("a");
@@ -214,11 +217,65 @@ TEST(Warning, WhoRepeatsAnAnsweredAccusationIsAnsweredAgain) {
   d.Forget();
   d.Tell("c", FakeAccusation(StatementKind::kSuspect, "me", Inc(5), "b"));
   ASSERT_EQ(d.SentStatements(StatementKind::kAlive, "me", "c").size(), 1u);
-  EXPECT_EQ(d.sent.size(), 1u);
+  EXPECT_EQ(d.SentStatements(StatementKind::kAlive, "me", "b").size(), 1u);  // who said it first
+  EXPECT_EQ(d.sent.size(), 2u);
   EXPECT_EQ(d.sent[0].packet.statements[0]->incarnation, Inc(5, 1));
   d.Tell("c", FakeAccusation(StatementKind::kSuspect, "me", Inc(5), "b"));
-  EXPECT_EQ(d.sent.size(), 1u);  // once a gossip interval
+  EXPECT_EQ(d.SentStatements(StatementKind::kAlive, "me", "c").size(), 1u);  // a gossip interval
   EXPECT_EQ(d.Count(EventKind::kAccused), 0u);
+}
+
+// consul#5928: who does not hear us accuses us still, and hears others.
+TEST(Stale, ItsSignerIsToldByOthersWhatItDoesNotHearFromUs) {
+  CoreDriver d;
+  d.Meet({"a", "b", "c", "d", "e"});
+  d.Answer({"a", "b", "c", "d", "e"});
+  const StatementRef accusation = FakeAccusation(StatementKind::kSuspect, "me", Inc(5), "a");
+  d.Tell("a", accusation);
+  ASSERT_EQ(d.core.incarnation(), Inc(5, 1));
+  // The answer has its time.
+  d.RunFor(d.options.probe_interval);
+  d.Forget();
+  d.Tell("a", accusation);
+  EXPECT_EQ(d.sent.size(), 1u);
+  d.RunFor(d.options.probe_interval);
+  d.Forget();
+  d.Tell("a", accusation);
+  EXPECT_EQ(d.SentStatements(StatementKind::kAlive, "me", "a").size(), 1u);
+  size_t handed = 0;
+  for (const CoreDriver::Sent& sent : d.sent) {
+    if (sent.to == "a") continue;
+    ++handed;
+    ASSERT_EQ(sent.packet.statements.size(), 2u);
+    EXPECT_EQ(sent.packet.statements[0], d.core.own_alive());
+    EXPECT_EQ(sent.packet.statements[1], accusation);
+  }
+  EXPECT_EQ(handed, 3u);
+  EXPECT_EQ(d.core.incarnation(), Inc(5, 1)) << "it is answered already";
+}
+
+TEST(Stale, WhoIsAskedByTheSubjectTellsTheSigner) {
+  CoreDriver d;
+  d.Meet({"a", "b", "c"});
+  const StatementRef answer = d.AliveOf("b", Inc(1, 1));
+  const StatementRef accusation = FakeAccusation(StatementKind::kSuspect, "b", Inc(1), "a");
+  d.Forget();
+  d.Receive("b", {{}, {answer, accusation}});
+  ASSERT_EQ(d.SentStatements(StatementKind::kAlive, "b", "a").size(), 1u);
+  EXPECT_EQ(d.SentStatements(StatementKind::kSuspect, "b").size(), 0u);
+  EXPECT_EQ(d.StateOf("b"), MemberState::kAlive);
+}
+
+TEST(Stale, WhoHearsItFromTheSignerTellsItAndTheSubject) {
+  CoreDriver d;
+  d.Meet({"a", "b", "c"});
+  d.Tell("b", d.AliveOf("b", Inc(1, 1)));
+  d.RunFor(Duration::Seconds(2));
+  d.Forget();
+  d.Accuse("a", "b", Inc(1), StatementKind::kDead);
+  EXPECT_EQ(d.sent.size(), 2u);
+  EXPECT_EQ(d.SentStatements(StatementKind::kAlive, "b", "a").size(), 1u);
+  EXPECT_EQ(d.SentStatements(StatementKind::kDead, "b", "b").size(), 1u);
 }
 
 TEST(Gossip, AStarterBelowItsOwnPastIsToldSo) {  // peers' failures 1 and 15

@@ -156,6 +156,68 @@ TEST(Isolation, AloneIsNotIsolated) {
   EXPECT_EQ(d.Count(EventKind::kMinority), 0u);
 }
 
+// Everybody asks us, and nobody answers.
+class Mute : public ::testing::Test {
+ protected:
+  Mute() {
+    d.Meet(peers);
+    d.Answer(peers);
+    d.RunFor(Duration::Seconds(5));
+    d.Answer(peers, false);
+    d.Forget();
+  }
+  // Hears every peer every 200 ms, as far as `each` lets it be asked.
+  template <typename F>
+  void HearFor(Duration span, F each) {
+    const Instant end = d.now + span;
+    while (d.now < end) {
+      for (const std::string& peer : peers) d.Receive(peer, {{Ping{1}}, {}});
+      each();
+      d.RunFor(Duration::Millis(200));
+    }
+  }
+  const std::vector<std::string> peers = {"a", "b", "c", "d", "e"};
+  CoreDriver d;
+};
+
+TEST_F(Mute, IsSaidAsIsolatedWithinTenSecondsAndChangesNothingElse) {
+  const Instant cut = d.now;
+  HearFor(Duration::Seconds(10), [] {});
+  ASSERT_EQ(d.Count(EventKind::kIsolated), 1u);
+  EXPECT_GE(d.EventsOf(EventKind::kIsolated)[0].at, cut + Duration::Seconds(7));
+  EXPECT_NE(d.EventsOf(EventKind::kIsolated)[0].detail.find("none has answered"),
+            std::string::npos);
+  EXPECT_TRUE(d.core.standing().isolated);
+  EXPECT_FALSE(d.core.standing().minority);
+  EXPECT_GE(d.stream_pings.size(), 3u) << "streams were tried as well";
+  // What it accuses it goes on to accuse: the refutations may reach it by others.
+  HearFor(Duration::Seconds(20), [] {});
+  EXPECT_GT(d.signed_statements.size(), 0u);
+  EXPECT_EQ(d.Count(EventKind::kIsolated), 1u);
+  d.Answer("a");
+  HearFor(Duration::Seconds(10), [] {});
+  EXPECT_FALSE(d.core.standing().isolated);
+  EXPECT_EQ(d.Count(EventKind::kReconnected), 1u);
+}
+
+TEST_F(Mute, IsNotWhomOneAnswersByStream) {
+  size_t answered = 0;
+  HearFor(Duration::Minutes(2), [&] {
+    for (; answered < d.stream_pings.size(); ++answered) {
+      d.core.HandleStreamAck(d.now, d.stream_pings[answered].nonce);
+      d.Settle();
+    }
+  });
+  EXPECT_GT(answered, 0u);
+  EXPECT_EQ(d.Count(EventKind::kIsolated), 0u);
+}
+
+TEST_F(Mute, IsNotClearedByAcksThatAnswerNothing) {
+  HearFor(Duration::Seconds(20), [&] { d.Receive("a", {{Ack{12'345, 0}, Nack{12'345}}, {}}); });
+  EXPECT_EQ(d.Count(EventKind::kIsolated), 1u);
+  EXPECT_TRUE(d.core.standing().isolated);
+}
+
 TEST(KeyTrouble, SignsNothingForTwoRoundsAndSaysSoOnce) {
   CoreDriver d;
   d.Meet({"a", "b", "c"});

@@ -256,19 +256,110 @@ TEST(RefusedSends, AccuseNobodyAndAreSaid) {
   EXPECT_EQ(d.Count(EventKind::kReconnected), 1u);
 }
 
-// Heard from nobody as well, the node is isolated, and ends with the same silent conclusion: the
-// dead are not believed alive for ever.
-TEST(RefusedSends, WithNobodyHeardEndInSilentConclusions) {
+// Heard from nobody as well, the node is isolated, and still blames itself: all that it sends is
+// refused, so nobody could be heard. After ten minutes it ends with the silent conclusion of the
+// isolated: the dead are not believed alive for ever.
+TEST(RefusedSends, WithNobodyHeardBuryNobodyForTenMinutes) {
   CoreDriver d;
   d.Meet({"a", "b", "c", "d"});
   d.Answer({"a", "b", "c", "d"});
   d.RunFor(Duration::Seconds(5));
   d.Forget();
   d.refusing = {"a", "b", "c", "d"};
-  d.RunFor(Duration::Minutes(10));
+  const Instant start = d.now;
+  d.RunUntil(start + Duration::Minutes(10));
   EXPECT_EQ(d.Count(EventKind::kIsolated), 1u);
+  EXPECT_EQ(d.Count(EventKind::kSendsRefused), 1u);
+  EXPECT_EQ(d.Count(EventKind::kSuspected), 0u);
+  EXPECT_GE(d.core.counters().probes_voided, 50u);
+  d.RunUntil(start + Duration::Minutes(12));
   EXPECT_EQ(d.Count(EventKind::kDied), 4u);
   EXPECT_TRUE(d.signed_statements.empty());
+}
+
+// The survivor of two, whose line is dead for good, has no relay to ask.
+TEST(RefusedSends, WithOneOtherComeToTheSameEnd) {
+  CoreDriver d;
+  d.Meet("a");
+  d.Answer("a");
+  d.RunFor(Duration::Seconds(5));
+  d.refusing = {"a"};
+  const Instant start = d.now;
+  d.RunUntil(start + Duration::Minutes(10));
+  EXPECT_EQ(d.StateOf("a"), MemberState::kAlive);
+  d.RunUntil(start + Duration::Minutes(11));
+  EXPECT_EQ(d.StateOf("a"), MemberState::kDead);
+  EXPECT_EQ(d.Signed(StatementKind::kDead, "a"), 0u);
+}
+
+// One that ran already is held as long, and when datagrams leave again the suspect has the shortest
+// time to be asked and heard.
+TEST(RefusedSends, HoldTheSuspicionsThatRun) {
+  CoreDriver d;
+  d.Meet({"a", "b", "c", "d", "e"});
+  d.Answer({"b", "c", "d", "e"});
+  for (const char* by : {"b", "c", "d", "e"}) d.Accuse(by, "a", Inc(1));
+  const Instant end = *d.core.Find("a")->dies_at;
+  d.RunUntil(end - Duration::Seconds(2));
+  d.refusing = {"a", "b", "c", "d", "e"};
+  while (d.now < end + Duration::Minutes(5)) {
+    d.Receive("b", {{Ping{1}}, {}});  // the others are heard all the while
+    d.RunFor(Duration::Millis(500));
+  }
+  EXPECT_EQ(d.StateOf("a"), MemberState::kSuspect);
+  EXPECT_GT(*d.core.Find("a")->dies_at, d.now);
+  EXPECT_EQ(d.Count(EventKind::kDied), 0u);
+  d.refusing.clear();
+  const Instant mended = d.now;
+  while (d.core.standing().sends_refused > 4) d.RunFor(Duration::Millis(100));
+  EXPECT_LE(d.now - mended, Duration::Seconds(20));
+  EXPECT_EQ(d.StateOf("a"), MemberState::kSuspect);
+  EXPECT_GE(*d.core.Find("a")->dies_at, d.now + Duration::Seconds(3));
+  d.RunFor(Duration::Seconds(10));
+  EXPECT_EQ(d.StateOf("a"), MemberState::kDead);
+}
+
+// An answer by stream shows that not everything is refused: what others say is believed as ever.
+TEST(RefusedSends, OfDatagramsAloneHoldNoSuspicion) {
+  CoreDriver d;
+  d.Meet({"a", "b", "c", "d", "e"});
+  d.refusing = {"a", "b", "c", "d", "e"};
+  for (const char* by : {"b", "c", "d", "e"}) d.Accuse(by, "a", Inc(1));
+  size_t answered = 0;
+  for (int i = 0; i < 60; ++i) {
+    d.RunFor(Duration::Millis(500));
+    d.Receive("b", {{Ping{1}}, {}});
+    for (; answered < d.stream_pings.size(); ++answered) {
+      const SendStreamPing& ping = d.stream_pings[answered];
+      if (ping.to->subject == "a") continue;
+      d.core.HandleStreamAck(d.now, ping.nonce);
+      d.Settle();
+    }
+  }
+  EXPECT_EQ(d.StateOf("a"), MemberState::kDead);
+  EXPECT_EQ(d.Count(EventKind::kDied), 1u);
+}
+
+// A stream that this machine does not let out is its fault, and no evidence; the verdict stays with
+// the ping and the relays, or a node without file descriptors would believe the dead alive.
+TEST(RefusedSends, OfAStreamAreNoEvidence) {
+  CoreDriver d;
+  d.Meet({"a", "b"});
+  d.Answer("b");
+  const uint64_t nonce = RunToPing(d, "a");
+  d.RunFor(d.options.probe_timeout);
+  ASSERT_EQ(d.stream_pings.size(), 1u);
+  const int before = d.core.standing().health_score;
+  d.core.HandleStreamUnsent(d.now, nonce);
+  d.core.HandleStreamUnsent(d.now, nonce + 1);  // of no probe
+  d.Settle();
+  EXPECT_EQ(d.core.standing().health_score, before + 1);
+  d.RunFor(d.options.probe_interval);
+  ASSERT_EQ(d.Signed(StatementKind::kSuspect, "a"), 1u);
+  const std::optional<Evidence>& evidence = d.signed_statements.back()->evidence;
+  ASSERT_TRUE(evidence.has_value());
+  EXPECT_TRUE(evidence->direct_failed);
+  EXPECT_EQ(evidence->stream, Evidence::Stream::kNotTried);
 }
 
 // To one member only: the others are asked at once, and what they say decides.

@@ -144,6 +144,42 @@ TEST(Security, WantsCannotAmplify) {
   EXPECT_EQ(d.SentMessages<Ack>(), 16u);
 }
 
+// Old accusations move nobody to send much at anybody, whoever says them again.
+TEST(Security, StaleAccusationsCannotAmplify) {
+  CoreDriver d;
+  d.Meet({"a", "b", "mallory", "c", "e"});
+  d.Answer({"a", "b", "mallory", "c", "e"});
+  d.Tell("b", d.AliveOf("b", Inc(1, 9)));
+  d.RunFor(Duration::Seconds(5));
+  const Duration interval = d.options.probe_interval;
+  // What "a" once said of "b", replayed by a third: nothing at all.
+  const StatementRef of_b = FakeAccusation(StatementKind::kSuspect, "b", Inc(1), "a");
+  d.Forget();
+  for (int i = 0; i < 100; ++i) d.Tell("mallory", of_b);
+  EXPECT_EQ(d.sent.size(), 0u);
+  // By "a" or "b", or by both: four at once, and then one an interval. Never more than came.
+  for (int i = 0; i < 100; ++i) d.Tell(i % 2 == 0 ? "a" : "b", of_b);
+  EXPECT_EQ(d.SentStatements(StatementKind::kAlive, "b", "a").size(), 4u);
+  EXPECT_LE(d.sent.size(), 8u);
+  d.RunFor(interval * 10);
+  // What "a" once said of us, replayed by a third: "a" gets the answer at the same rate.
+  d.Accuse("a", "me", Inc(5));
+  ASSERT_EQ(d.core.incarnation(), Inc(5, 1));
+  d.RunFor(interval * 10);
+  const StatementRef of_me = FakeAccusation(StatementKind::kSuspect, "me", Inc(5), "a");
+  d.Forget();
+  for (int i = 0; i < 100; ++i) d.Tell("mallory", of_me);
+  EXPECT_EQ(d.SentStatements(StatementKind::kAlive, "me", "a").size(), 4u);
+  EXPECT_EQ(d.SentStatements(StatementKind::kAlive, "me", "mallory").size(), 1u);
+  EXPECT_EQ(d.SentStatements(StatementKind::kSuspect, "me").size(), 0u) << "handed to nobody";
+  // By "a" itself: handed to three others, at the same rate.
+  d.RunFor(interval * 10);
+  d.Forget();
+  for (int i = 0; i < 100; ++i) d.Tell("a", of_me);
+  EXPECT_EQ(d.SentStatements(StatementKind::kSuspect, "me").size(), 12u);
+  EXPECT_EQ(d.core.incarnation(), Inc(5, 1));
+}
+
 TEST(Security, AHundredSignersCannotShortenBelowTheMinimum) {
   CoreDriver d;
   const auto crowd = Names(100);

@@ -12,17 +12,13 @@ TEST(Regress, HalfConnectedNodeDoesNotFlood) {
     ASSERT_TRUE(world.ExpectAgreement(Duration::Seconds(15), "start")) << world.Report();
     const uint32_t half = 9;
     world.ExcuseDeathsOf(world.name(half));
-    // Its own view may err, since the answers to what it says reach it by chance alone; nobody
-    // else's may, and its own not often.
-    world.ExcuseObserver(half);
+    // Nobody's view errs, nor its own: it hears the answers to what it says by others.
     world.ForbidFalseDeaths(true);
     uint64_t about_others = 0;
     uint64_t changes = 0;
-    uint64_t own_mistakes = 0;
     world.Watch([&](uint32_t node, const Event& event) {
       bool change = event.kind == EventKind::kDied || event.kind == EventKind::kReturned ||
                     event.kind == EventKind::kJoined || event.kind == EventKind::kLeft;
-      if (node == half && event.kind == EventKind::kDied) ++own_mistakes;
       if (!change || node == half) return;
       event.member == world.name(half) ? ++changes : ++about_others;
     });
@@ -38,7 +34,6 @@ TEST(Regress, HalfConnectedNodeDoesNotFlood) {
     world.RunFor(minutes);
     EXPECT_FALSE(world.failed()) << world.Report();
     EXPECT_EQ(about_others, 0u) << "nobody else is touched";
-    EXPECT_LE(own_mistakes, 3u) << "in ten minutes";
     // At most one death and one return at each of the nine for each shortest suspicion.
     EXPECT_LE(changes, 9u * 2u * static_cast<uint64_t>(minutes.seconds()) / 8u);
     world.network().MendAll();

@@ -120,6 +120,47 @@ void RefusedSends(World& world) {
   world.ExpectAgreement(world.HealBound(), "calm");
 }
 
+// A firewall takes all that one machine sends: datagrams are refused, and no stream comes about
+// either way. It hears the others, until they have given it up. They bury it, and it buries nobody
+// for as long as that lasts.
+void RefusedAll(World& world) {
+  if (!StartAgreed(world)) return;
+  world.ForbidFalseDeaths(true);
+  world.ExcuseDeathsOf(world.name(0));
+  world.RefuseSends(0, true);
+  for (uint32_t i = 1; i < world.size(); ++i) world.network().CutOneWay(0, i);
+  const bool said =
+      world.RunUntil([&] { return world.core(0).standing().isolated; }, Duration::Minutes(1));
+  world.Expect(said, "the node says that it is isolated");
+  world.RunFor(Duration::Minutes(3));
+  world.Crash(1);
+  world.RunFor(Duration::Minutes(2));
+  for (uint32_t i = 2; i < world.size(); ++i) {
+    for (const uint32_t gone : {0U, 1U}) {
+      world.Expect(world.StateAt(i, world.name(gone)) == MemberState::kDead,
+                   "the others know who is gone");
+    }
+    world.Expect(world.StateAt(0, world.name(i)) == MemberState::kAlive, "it doubts nobody");
+  }
+  world.Expect(world.counters().refused > 0, "sends were refused");
+  world.RefuseSends(0, false);
+  world.network().MendAll();
+  world.ExpectAgreement(world.HealBound(), "let out again");
+}
+
+// … and for ever, at the survivor of two: it comes to an end all the same.
+void RefusedForEver(World& world) {
+  if (!StartAgreed(world)) return;
+  world.RefuseSends(0, true);
+  world.Crash(1);
+  world.RunFor(Duration::Minutes(9));
+  world.Expect(world.StateAt(0, world.name(1)) == MemberState::kAlive, "it blames itself");
+  world.Expect(world.core(0).standing().isolated, "and says that it is isolated");
+  const bool dead = world.RunUntil(
+      [&] { return world.StateAt(0, world.name(1)) == MemberState::kDead; }, Duration::Minutes(3));
+  world.Expect(dead, "the dead are not alive for ever");
+}
+
 // The route to one member is gone on all other machines, streams pass: it stays alive. Then it
 // crashes, and although nobody's ping leaves its own machine it is not alive for ever.
 void NoRouteToOne(World& world) {
@@ -338,6 +379,9 @@ const std::vector<Scenario>& FailureScenarios() {
       {"crash_during_loss", "a crash is found during loss", 16, 5, CrashDuringLoss},
       {"refused_sends", "a machine that refuses sends: nobody accused, the dead still found", 8, 4,
        RefusedSends},
+      {"refused_all", "a machine that lets out nothing buries nobody", 6, 5, RefusedAll},
+      {"refused_for_ever", "the survivor of two, let out never again, comes to an end", 2, 2,
+       RefusedForEver},
       {"no_route_to_one", "a member that datagrams cannot reach is not alive for ever", 8, 5,
        NoRouteToOne},
       {"mass_restart", "all restart at once, boot numbers lost and rolled back", 24, 3,

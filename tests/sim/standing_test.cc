@@ -64,6 +64,53 @@ TEST_P(StandingTest, TheSmallerSideSaysSoWithinTenSeconds) {
   }
 }
 
+// A node that hears the others and is heard by none is asked by all: it is not silent around it. Of
+// two, each has buried the other before.
+class MuteTest : public ::testing::TestWithParam<uint32_t> {};
+
+TEST_P(MuteTest, SaysSoWithinTenSecondsAndNobodyElseDoes) {
+  const uint32_t nodes = GetParam();
+  for (uint64_t seed = 1; seed <= (nodes > 20 ? 1 : 5); ++seed) {
+    World world({.scenario = "standing_test", .seed = seed, .nodes = nodes});
+    world.StartAll();
+    ASSERT_TRUE(world.ExpectAgreement(Duration::Seconds(60), "start")) << world.Report();
+    world.RunFor(Duration::Seconds(5 + static_cast<int64_t>(seed)));
+    uint64_t others = 0;
+    world.Watch([&](uint32_t node, const Event& event) {
+      if (node != 0 && event.kind == EventKind::kIsolated) ++others;
+    });
+    for (uint32_t i = 1; i < nodes; ++i) world.network().CutOneWay(0, i);
+    EXPECT_LE(UntilSaid(world, 1).millis(), kBound.millis()) << "seed " << seed;
+    world.RunFor(Duration::Minutes(1));
+    const Standing standing = world.core(0).standing();
+    EXPECT_TRUE(standing.isolated || standing.minority) << "it stays so";
+    world.network().MendAll();
+    world.ExpectAgreement(world.HealBound(), "healed");
+    EXPECT_TRUE(
+        world.RunUntil([&] { return !world.core(0).standing().isolated; }, Duration::Seconds(10)));
+    EXPECT_EQ(others, 0u);
+    EXPECT_FALSE(world.failed()) << world.Report();
+    world.Watch(nullptr);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, MuteTest, ::testing::Values(3, 6, 50, 200));
+
+// Where only streams pass, each probe is answered by one, and the node is not alone.
+TEST(Standing, WhoIsReachedByStreamsAloneIsNotIsolated) {
+  World world({.scenario = "standing_test", .seed = 1, .nodes = 6});
+  world.StartAll();
+  ASSERT_TRUE(world.ExpectAgreement(Duration::Seconds(60), "start")) << world.Report();
+  uint64_t said = 0;
+  world.Watch([&](uint32_t, const Event& event) { said += event.kind == EventKind::kIsolated; });
+  world.RefuseSends(0, true);
+  world.RunFor(Duration::Minutes(10));
+  EXPECT_GT(world.core(0).standing().sends_refused, 0u);
+  EXPECT_EQ(said, 0u);
+  EXPECT_FALSE(world.failed()) << world.Report();
+  world.Watch(nullptr);
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, StandingTest,
                          ::testing::Values(Cut{5, 1}, Cut{50, 1}, Cut{5, 2}, Cut{50, 5},
                                            Cut{50, 20}),

@@ -23,7 +23,10 @@ constexpr EventWord kWords[] = {
     {"reaped", "it was gone for so long that it is no longer shown"},
     {"announced", "this node's own word went out"},
     {"accused", "somebody (by) suspects this node, which has answered"},
-    {"isolated", "nobody has been heard for two probe rounds; this node accuses nobody meanwhile"},
+    {"isolated",
+     "nobody has been heard for two probe rounds, and this node accuses nobody meanwhile; or "
+     "others "
+     "are heard and none answers it"},
     {"minority", "this node sees less than half of the members it knew"},
     {"reconnected", "the end of isolated, minority or sends_refused"},
     {"paused", "this process was stopped or starved; what was overdue meanwhile is void"},
