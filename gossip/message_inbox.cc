@@ -66,11 +66,18 @@ namespace {
 
 using Delivery = MessageInbox::Delivery;
 
-void Call(const std::shared_ptr<Delivery>& delivery, const MessageInbox::Callback& callback,
+// The node may end before its callback begins, and a callback may end the node: then its loop,
+// which a delivery must not outlive, may be gone as well. So neither is held here.
+void Call(const std::weak_ptr<Delivery>& weak, const MessageInbox::Callback& callback,
           const ReceivedMessage& message) {
-  int waiting = Delivery::kWaiting;
-  if (!delivery->phase.compare_exchange_strong(waiting, Delivery::kRunning)) return;
+  const auto advance = [&weak](int from, int to) {
+    const std::shared_ptr<Delivery> delivery = weak.lock();
+    return delivery && delivery->phase.compare_exchange_strong(from, to) ? delivery : nullptr;
+  };
+  if (!advance(Delivery::kWaiting, Delivery::kRunning)) return;
   const auto finish = [&](AppReceipt::Verdict verdict) {
+    const std::shared_ptr<Delivery> delivery = advance(Delivery::kRunning, Delivery::kOver);
+    if (!delivery) return;
     asio::post(delivery->executor, [delivery, verdict] {
       delivery->verdict = verdict;
       delivery->timer.cancel();
@@ -88,15 +95,20 @@ void Call(const std::shared_ptr<Delivery>& delivery, const MessageInbox::Callbac
 }  // namespace
 
 void MessageInbox::Stop() {
-  for (const auto& delivery : deliveries_) delivery->timer.cancel();
+  for (const auto& delivery : deliveries_) {
+    int running = Delivery::kRunning;
+    delivery->phase.compare_exchange_strong(running, Delivery::kOver);
+    delivery->timer.cancel();
+  }
 }
 
 asio::awaitable<std::optional<AppReceipt::Verdict>> MessageInbox::Deliver(
     asio::any_io_executor executor, ReceivedMessage message, Place place) {
   const auto delivery = std::make_shared<Delivery>(executor);
   delivery->timer.expires_after(kCallbackTimeout);
-  runner_->PostCall([delivery, callback = callback_, message = std::move(message),
-                     place = std::move(place)] { Call(delivery, *callback, message); });
+  runner_->PostCall([weak = std::weak_ptr<Delivery>(delivery), callback = callback_,
+                     message = std::move(message),
+                     place = std::move(place)] { Call(weak, *callback, message); });
   boost::system::error_code ec;
   deliveries_.insert(delivery);
   if (!delivery->verdict) {

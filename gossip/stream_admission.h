@@ -1,11 +1,14 @@
 // How many connections, and what for, others may have open towards this node.
 //
-// Threads: one strand. Ownership: places refer to the admission, which must outlive them.
+// Threads: one strand, destroying a place included. Ownership: places keep what they are counted
+// in, so that they may outlive the admission: a coroutine's parameters are destroyed in an order
+// of the compiler's.
 #ifndef SOTTO_GOSSIP_STREAM_ADMISSION_H_
 #define SOTTO_GOSSIP_STREAM_ADMISSION_H_
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <string>
 
 namespace sotto {
@@ -13,6 +16,11 @@ namespace sotto {
 // Caps on what others open towards us: by address while nobody has shown a certificate, by name
 // afterwards.
 class StreamAdmission {
+  struct Count {
+    size_t total = 0;
+    std::map<std::string, size_t> by_key;
+  };
+
  public:
   static constexpr size_t kUnknownMax = 256;
   static constexpr size_t kUnknownPerAddressMax = 128;
@@ -24,15 +32,16 @@ class StreamAdmission {
   class Place {
    public:
     Place() = default;
-    Place(size_t* total, std::map<std::string, size_t>* by_key, std::string key);
     ~Place();
-    Place(Place&& other) noexcept;
+    Place(Place&& other) noexcept = default;  // leaves an empty one
     Place& operator=(Place&& other) noexcept;
-    explicit operator bool() const { return total_ != nullptr; }
+    explicit operator bool() const { return count_ != nullptr; }
 
    private:
-    size_t* total_ = nullptr;
-    std::map<std::string, size_t>* by_key_ = nullptr;
+    friend class StreamAdmission;
+    Place(std::shared_ptr<Count> count, std::string key);
+
+    std::shared_ptr<Count> count_;
     std::string key_;
   };
 
@@ -42,8 +51,12 @@ class StreamAdmission {
   Place AdmitSync();
 
  private:
-  size_t unknown_ = 0, known_ = 0, syncs_ = 0;
-  std::map<std::string, size_t> by_address_, by_name_;
+  static Place Admit(const std::shared_ptr<Count>& count, const std::string& key, size_t total_max,
+                     size_t per_key_max);
+
+  const std::shared_ptr<Count> unknown_ = std::make_shared<Count>();
+  const std::shared_ptr<Count> known_ = std::make_shared<Count>();
+  const std::shared_ptr<Count> syncs_ = std::make_shared<Count>();
 };
 
 }  // namespace sotto

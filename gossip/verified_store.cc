@@ -93,7 +93,7 @@ void VerifiedStore::Keep(TrustedCertificateRef trusted) {
   }
 }
 
-void VerifiedStore::Erase(const Hash256& hash) {
+void VerifiedStore::Erase(Hash256 hash) {
   const auto found = certificates_.find(hash);
   if (found == certificates_.end()) return;
   const auto of_name = certificates_by_name_.find(found->second.trusted->identity.name);

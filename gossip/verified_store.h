@@ -90,7 +90,7 @@ class VerifiedStore {
   absl::Status Judge(const CertificateRef& certificate, int64_t now_unix_s,
                      TrustedCertificateRef* verdict) const;
   void Keep(TrustedCertificateRef trusted);
-  void Erase(const Hash256& hash);
+  void Erase(Hash256 hash);  // by value: callers name it by what is erased
 
   const TrustStoreRef trust_;
   const VerifiedStoreOptions options_;
