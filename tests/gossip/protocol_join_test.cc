@@ -4,6 +4,8 @@
 
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -18,13 +20,16 @@ class Joiner : public ::testing::Test {
   Joiner() : d({.contacts = 1}) {
     SyncTable table{{d.AliveOf("a", Inc(1))}, {}};
     for (const std::string& name : others) table.statements.push_back(d.AliveOf(name, Inc(1)));
-    const Source contact = SourceOf(d.Peer("a"));
+    const Source contact = SourceOf("a");
     d.core.HandleSyncTable(d.now, contact, table);
     d.Settle();
     d.FinishSync(SyncReason::kJoin, SyncOutcome::kMerged, &contact);
     announced = d.now;
   }
 
+  Source SourceOf(std::string_view peer) const {
+    return {std::string(peer), d.Peer(peer).boot_id};
+  }
   // Pings since the test began, and who got them.
   std::vector<std::pair<std::string, uint64_t>> Pings() const {
     std::vector<std::pair<std::string, uint64_t>> pings;
@@ -81,7 +86,7 @@ TEST_F(Joiner, SyncsWithTheFirstThatDiffersAndComparesAgain) {
   Ack(pings[2], d.core.set_hash().low + 2);
   EXPECT_EQ(SyncsAgain(), 1u) << "one sync at a time";
 
-  const Source peer = SourceOf(d.Peer(pings[1].first));
+  const Source peer = SourceOf(pings[1].first);
   d.core.HandleSyncTable(d.now, peer, {{d.AliveOf("f", Inc(1))}, {}});
   d.Settle();
   d.FinishSync(SyncReason::kJoinAgain, SyncOutcome::kMerged, &peer);
@@ -137,7 +142,7 @@ TEST_F(Joiner, EndsAfterAFewSyncsWhateverOthersShow) {
     d.RunFor(Duration::Millis(100));
     for (const auto& ping : Pings()) Ack(ping, 1);
     d.Forget();
-    const Source peer = SourceOf(d.Peer("b"));
+    const Source peer = SourceOf("b");
     for (const auto& sync : d.Syncs(SyncReason::kJoinAgain)) {
       if (sync.open) d.FinishSync(SyncReason::kJoinAgain, SyncOutcome::kEqual, &peer);
     }
