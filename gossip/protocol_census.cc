@@ -58,6 +58,17 @@ void Protocol::Impl::AskCensusByStream() {
   }
 }
 
+// Nobody by datagram, and by stream at once: our datagrams are lost, and that nobody answers them
+// says nothing of the members.
+void Protocol::Impl::OnCensusStreamAck() {
+  Answered();
+  if (census_.empty()) return;
+  census_.clear();
+  few_answer_ = false;
+  Cancel(TimerKind::kCensus);
+  CheckMinority();
+}
+
 void Protocol::Impl::AskAgainSoon() {
   census_after_ = std::min(census_after_, census_began_ + kCensusAgain);
   ConsiderCensus();

@@ -200,9 +200,9 @@ bool Protocol::Impl::MayTell(MemberEntry& signer) {
 }
 
 // Two cases alone, so that an old accusation that somebody else replays makes nobody send anything:
-// its signer says it still, or its subject asks for this (AnswerAgain). In the former the subject is
-// told as well, for it may have a way to the signer that we lack. In the latter what is sent is no
-// more than what came.
+// its signer says it still, or its subject asks for this (AnswerAgain). In the former the subject
+// is told as well, for it may have a way to the signer that we lack. In the latter what is sent is
+// no more than what came.
 void Protocol::Impl::OnStale(MemberEntry& member, const StatementRef& accusation,
                              const MemberEntry& source) {
   MemberEntry* signer = FindMember(accusation->signer);

@@ -329,6 +329,7 @@ class Protocol::Impl {
   void ConsiderCensus();
   void AskCensus();
   void AskCensusByStream();
+  void OnCensusStreamAck();
   // A census that waits for the pace of those that were answered need not.
   void AskAgainSoon();
   void OnCensusTimer();

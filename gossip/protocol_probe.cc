@@ -215,7 +215,7 @@ void Protocol::Impl::OnNack(const MemberEntry& from, uint64_t nonce) {
 void Protocol::Impl::HandleStreamAck(Instant now, uint64_t nonce) {
   Enter(now);
   Heard();
-  if (nonce == census_nonce_) return Answered();
+  if (nonce == census_nonce_) return OnCensusStreamAck();
   const auto it = probes_.find(nonce);
   if (it == probes_.end()) return;
   if (MemberEntry* member = ByNumber(it->second.member)) member->probes_since_stream = 0;

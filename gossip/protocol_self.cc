@@ -174,8 +174,8 @@ bool Protocol::Impl::LearnAboutSelf(const StatementRef& statement, const MemberE
 }
 
 // Answered long ago, but the answer has not come to whoever says it still, nor perhaps to who said
-// it first. If that is the same, and our answer has had its time, then nothing of ours may reach it:
-// a few others are handed both, and tell it (OnStale).
+// it first. If that is the same, and our answer has had its time, then nothing of ours may reach
+// it: a few others are handed both, and tell it (OnStale).
 void Protocol::Impl::AnswerAgain(const StatementRef& accusation, const MemberEntry& source) {
   if (!own_alive_ || accusation->incarnation >= own_alive_->incarnation) return;
   MemberEntry* member = FindMember(source.name);

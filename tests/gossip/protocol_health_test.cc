@@ -212,6 +212,25 @@ TEST_F(Mute, IsNotWhomOneAnswersByStream) {
   EXPECT_EQ(d.Count(EventKind::kIsolated), 0u);
 }
 
+// It is the datagrams then: that few are heard, and none answers them, makes no minority.
+TEST_F(Mute, NorIsItInAMinority) {
+  d.refusing.insert(peers.begin(), peers.end());
+  size_t answered = 0;
+  const Instant end = d.now + Duration::Minutes(2);
+  while (d.now < end) {
+    d.Receive("a", {{Ping{1}}, {}});
+    for (; answered < d.stream_pings.size(); ++answered) {
+      d.core.HandleStreamAck(d.now, d.stream_pings[answered].nonce);
+      d.Settle();
+    }
+    d.RunFor(Duration::Millis(200));
+  }
+  EXPECT_GT(answered, 0u);
+  EXPECT_EQ(d.Count(EventKind::kMinority), 0u);
+  EXPECT_EQ(d.Count(EventKind::kIsolated), 0u);
+  EXPECT_EQ(d.Count(EventKind::kDied), 0u);
+}
+
 TEST_F(Mute, IsNotClearedByAcksThatAnswerNothing) {
   HearFor(Duration::Seconds(20), [&] { d.Receive("a", {{Ack{12'345, 0}, Nack{12'345}}, {}}); });
   EXPECT_EQ(d.Count(EventKind::kIsolated), 1u);

@@ -253,7 +253,11 @@ TEST(RefusedSends, AccuseNobodyAndAreSaid) {
   hear_for(Duration::Minutes(2));
   EXPECT_EQ(d.core.standing().sends_refused, 0u);
   EXPECT_EQ(d.core.standing().health_score, 0);
-  EXPECT_EQ(d.Count(EventKind::kReconnected), 1u);
+  // Nobody has answered it, by stream neither, and but one of four was heard.
+  EXPECT_EQ(d.Count(EventKind::kIsolated), 1u);
+  EXPECT_FALSE(d.core.standing().isolated);
+  EXPECT_FALSE(d.core.standing().minority);
+  EXPECT_EQ(d.Count(EventKind::kReconnected), 2u + d.Count(EventKind::kMinority));
 }
 
 // Heard from nobody as well, the node is isolated, and still blames itself: all that it sends is
