@@ -152,6 +152,7 @@ absl::Status NodeCore::PrepareAddresses() {
 }
 
 void NodeCore::Begin() {
+  if (stopped_) return;  // before its loop has run at all
   begun_ = true;
   pid_ = getpid();
   clock_gap_ns_ = ClockNs(CLOCK_REALTIME) - ClockNs(CLOCK_MONOTONIC);
