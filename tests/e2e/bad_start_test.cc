@@ -304,7 +304,10 @@ class AwayDatabase {
  public:
   explicit AwayDatabase(const std::string& path) {
     EXPECT_EQ(sqlite3_open(path.c_str(), &db_), SQLITE_OK);
-    EXPECT_EQ(sqlite3_exec(db_, "BEGIN EXCLUSIVE", nullptr, nullptr, nullptr), SQLITE_OK);
+    // With a write-ahead log, a transaction alone keeps no reader out.
+    for (const char* sql : {"PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"}) {
+      EXPECT_EQ(sqlite3_exec(db_, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sql;
+    }
   }
   ~AwayDatabase() { sqlite3_close(db_); }
   AwayDatabase(const AwayDatabase&) = delete;
