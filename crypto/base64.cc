@@ -55,40 +55,6 @@ std::optional<SecretBytes> Decode(std::string_view text) {
   return bytes;
 }
 
-// "sottok7:…" gives "7"; nothing if `text` is no wrapped key.
-std::optional<std::string_view> WrappedVersion(std::string_view text) {
-  constexpr std::string_view kPrefix = "sottok";
-  if (!text.starts_with(kPrefix)) return std::nullopt;
-  text.remove_prefix(kPrefix.size());
-  const size_t colon = text.find(':');
-  if (colon == 0 || colon == std::string_view::npos) return std::nullopt;
-  const std::string_view version = text.substr(0, colon);
-  if (!std::all_of(version.begin(), version.end(), [](char c) { return c >= '0' && c <= '9'; })) {
-    return std::nullopt;
-  }
-  return version;
-}
-
-absl::Status WrappedKeyError(std::string_view version, std::string_view text) {
-  if (version != "1") {
-    return CodedError(StatusCode::kUnimplemented, "KEY_UNSUPPORTED_VERSION",
-                      "the key is wrapped in a form that this release does not know; a newer one "
-                      "wrote it");
-  }
-  constexpr size_t kKekIdChars = 8;
-  std::string_view kek_id = text.substr(text.find(':') + 1);
-  kek_id = kek_id.substr(0, kek_id.find(':'));
-  const bool readable =
-      kek_id.size() == kKekIdChars && std::all_of(kek_id.begin(), kek_id.end(), [](char c) {
-        return c == '-' || c == '_' || (ValueOf(c) >= 0 && ValueOf(c) < 62);
-      });
-  return CodedError(StatusCode::kFailedPrecondition, "KEK_MISSING",
-                    readable ? absl::StrCat("the key is wrapped under key-encryption key ",
-                                            absl::string_view(kek_id.data(), kek_id.size()),
-                                            ", which this node does not have")
-                             : "the key is wrapped, and this node has no key-encryption key");
-}
-
 absl::Status BadBase64(std::string_view text) {
   const bool url_safe = text.find_first_of("-_") != std::string_view::npos &&
                         std::all_of(text.begin(), text.end(), [](char c) {
@@ -139,7 +105,6 @@ absl::StatusOr<SecretBytes> DecodeKeyBase64(std::string_view text, DecodeKeyOpti
                       absl::StrCat("the key has ", text.size(), " characters, over the limit of ",
                                    kKeyTextCharsMax));
   }
-  if (const auto version = WrappedVersion(text)) return WrappedKeyError(*version, text);
   std::optional<SecretBytes> bytes = Decode(text);
   if (!bytes.has_value()) return BadBase64(text);
   const bool hex = AllHex(text);

@@ -32,12 +32,9 @@ struct DecodeKeyOptions {
   bool allow_hex_looking = false;
 };
 
-// The value of a cluster key: base64 of 16, 24 or 32 bytes. INVALID_ARGUMENT unless said otherwise:
+// The value of a plain cluster key: base64 of 16, 24 or 32 bytes. INVALID_ARGUMENT:
 //   KEY_EMPTY, KEY_TOO_LONG (over kKeyTextCharsMax), KEY_BAD_BASE64 (with a hint where the alphabet
 //   is the URL-safe one), KEY_LOOKS_HEX, KEY_BAD_LENGTH (with a hint where all digits are hex)
-//   KEK_MISSING (FAILED_PRECONDITION): a wrapped key, "sottok1:…", which needs its wrapping key
-//   first KEY_UNSUPPORTED_VERSION (UNIMPLEMENTED): wrapped in a form that this release does not
-//   know
 absl::StatusOr<SecretBytes> DecodeKeyBase64(std::string_view text, DecodeKeyOptions options = {});
 
 }  // namespace sotto

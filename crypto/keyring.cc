@@ -21,15 +21,6 @@ constexpr std::string_view kKeyIdLabel = "sotto/1 key-id";
 constexpr size_t kClusterBytesMax = 255;
 constexpr size_t kDistinctBytesMin = 8;
 
-// What random bytes practically never look like, and typed ones do.
-bool LooksWeak(std::span<const uint8_t> key) {
-  std::bitset<256> seen;
-  for (const uint8_t byte : key) seen.set(byte);
-  const bool printable =
-      std::all_of(key.begin(), key.end(), [](uint8_t byte) { return byte >= 0x20 && byte < 0x7f; });
-  return seen.count() < kDistinctBytesMin || printable;
-}
-
 absl::StatusOr<KeyId> DeriveId(const SecretBytes& key, std::string_view cluster) {
   std::string info(kKeyIdLabel);
   info += '\0';
@@ -42,6 +33,14 @@ absl::StatusOr<KeyId> DeriveId(const SecretBytes& key, std::string_view cluster)
 }
 
 }  // namespace
+
+bool LooksWeak(std::span<const uint8_t> key) {
+  std::bitset<256> seen;
+  for (const uint8_t byte : key) seen.set(byte);
+  const bool printable =
+      std::all_of(key.begin(), key.end(), [](uint8_t byte) { return byte >= 0x20 && byte < 0x7f; });
+  return seen.count() < kDistinctBytesMin || printable;
+}
 
 std::string ToString(KeyId id) {
   return absl::StrCat(absl::Hex(id.value >> 16, absl::kZeroPad4), "-",

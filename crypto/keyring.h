@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,10 @@ enum class AeadAlgorithm : uint8_t { kAes128Gcm = 0, kAes192Gcm = 1, kAes256Gcm 
 
 // "AES-128-GCM", …
 std::string_view ToString(AeadAlgorithm algorithm);
+
+// What random bytes practically never look like, and typed ones do: fewer than 8 distinct bytes, or
+// printable text only.
+bool LooksWeak(std::span<const uint8_t> key);
 
 // One cluster key with what follows from it. Immutable.
 class ClusterKey {

@@ -13,6 +13,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "crypto/base64.h"
+#include "crypto/envelope.h"
 #include "crypto/secret_bytes.h"
 #include "crypto/secure_random.h"
 #include "gossip/base/coded_error.h"
@@ -47,17 +48,76 @@ absl::StatusOr<RowValue> ReadRow(SystemsTable& table, std::string_view cluster) 
                                  "; copy the cluster's key: sotto keys import --from FILE"));
 }
 
+// Of a value that opened: the KEK that wraps it.
+std::optional<KekId> KekOf(std::string_view value) {
+  if (!IsWrappedKey(value)) return std::nullopt;
+  const absl::StatusOr<WrappedKey> wrapped = ParseWrappedKey(value);
+  return wrapped.ok() ? std::optional(wrapped->kek) : std::nullopt;
+}
+
 absl::StatusOr<StoredKey> KeyOfRow(SystemsTable& table, RowValue row, std::string_view cluster,
                                    const KeyPolicy& policy) {
   absl::StatusOr<ClusterKeyRef> key = ParseClusterKey(row.value, cluster, policy);
+  const std::optional<KekId> kek = KekOf(row.value);
   WipeText(&row.value);
   if (!key.ok()) {
     return WithContext(key.status(), absl::StrCat(table.DisplayUrl(), ", row ", row.row));
   }
-  return StoredKey{*std::move(key), std::move(row.row), false};
+  return StoredKey{*std::move(key), std::move(row.row), false, kek};
 }
 
-std::string KeyText(const ClusterKey& key) { return EncodeBase64(key.secret().view()); }
+// The key as it is to stand in a row. The caller wipes it.
+absl::StatusOr<std::string> RowText(const ClusterKey& key, const KeyPolicy& policy) {
+  if (policy.keks != nullptr) return WrapKey(key, *policy.keks->active());
+  return EncodeBase64(key.secret().view());
+}
+
+std::optional<KekId> WrappingKek(const KeyPolicy& policy) {
+  return policy.keks == nullptr ? std::nullopt : std::optional(policy.keks->active()->id());
+}
+
+absl::StatusOr<ClusterKeyRef> ParsePlain(std::string_view value, std::string_view cluster,
+                                         const KeyPolicy& policy) {
+  SOTTO_ASSIGN_OR_RETURN(SecretBytes bytes,
+                         DecodeKeyBase64(value, {.allow_hex_looking = policy.allow_hex_looking}));
+  return ClusterKey::Create(std::move(bytes), cluster, kFirstGeneration, policy.allow_weak);
+}
+
+absl::StatusOr<ClusterKeyRef> ParseWrapped(std::string_view value, std::string_view cluster,
+                                           const KeyPolicy& policy) {
+  SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, UnwrapKey(value, cluster, policy.keks.get(),
+                                                      {.allow_weak = policy.allow_weak}));
+  if (key->generation() >= policy.generation_seen) return key;
+  return CodedError(
+      absl::StatusCode::kFailedPrecondition, "KEY_ROLLBACK",
+      absl::StrCat("the key ", ToString(key->id()), " is of generation ", key->generation(),
+                   ", and this node has used generation ", policy.generation_seen,
+                   ": an old backup was restored, or an old value was put back"));
+}
+
+absl::StatusOr<ClusterKeyRef> DrawKey(std::string_view cluster) {
+  SecretBytes bytes(kMintedKeyBytes);
+  SOTTO_RETURN_IF_ERROR(FillRandom(bytes.mutable_view()));
+  return ClusterKey::Create(std::move(bytes), cluster, kFirstGeneration);
+}
+
+// The key of a row whatever the policy says of it; null if it does not open.
+ClusterKeyRef HeldKey(std::string_view value, std::string_view cluster, const KeyPolicy& policy) {
+  const KeyPolicy any{
+      .allow_weak = true, .allow_hex_looking = true, .keks = policy.keks, .accept_plain = true};
+  const absl::StatusOr<ClusterKeyRef> held = ParseClusterKey(value, cluster, any);
+  return held.ok() ? *held : nullptr;
+}
+
+// `key` with the generation that it has to have beside what the row held: its own where it is the
+// same key, the next one where it replaces another. A lower one would be a rollback to the nodes.
+absl::StatusOr<ClusterKeyRef> WithGeneration(const ClusterKeyRef& key, const ClusterKeyRef& held) {
+  if (held == nullptr) return key;
+  const bool same = held->secret() == key->secret();
+  const uint64_t generation =
+      std::max(key->generation(), held->generation() + (same ? uint64_t{0} : uint64_t{1}));
+  return ClusterKey::Create(key->secret().Clone(), key->cluster(), generation, /*allow_weak=*/true);
+}
 
 // "10.0.0.1" of "10.0.0.1:7950", "::1" of "[::1]:7950".
 std::string HostOf(std::string_view address) {
@@ -97,15 +157,21 @@ std::string ClusterKeyRowOf(std::string_view cluster) {
 
 absl::StatusOr<ClusterKeyRef> ParseClusterKey(std::string_view value, std::string_view cluster,
                                               const KeyPolicy& policy) {
-  SOTTO_ASSIGN_OR_RETURN(SecretBytes bytes,
-                         DecodeKeyBase64(value, {.allow_hex_looking = policy.allow_hex_looking}));
-  return ClusterKey::Create(std::move(bytes), cluster, kFirstGeneration, policy.allow_weak);
+  if (IsWrappedKey(value)) return ParseWrapped(value, cluster, policy);
+  SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, ParsePlain(value, cluster, policy));
+  if (policy.keks == nullptr || policy.accept_plain) return key;
+  return CodedError(absl::StatusCode::kFailedPrecondition, "KEY_PLAIN_REFUSED",
+                    absl::StrCat("the key ", ToString(key->id()),
+                                 " stands there unwrapped, and this node has a key-encryption key: "
+                                 "whoever can write the database must not choose the key"));
 }
 
 absl::StatusOr<ClusterKeyRef> ParseClusterKeyText(std::string_view text, std::string_view cluster,
                                                   const KeyPolicy& policy) {
   if (text.ends_with('\n')) text.remove_suffix(1);
-  return ParseClusterKey(text, cluster, policy);
+  KeyPolicy by_hand = policy;
+  by_hand.accept_plain = true;
+  return ParseClusterKey(text, cluster, by_hand);
 }
 
 absl::StatusOr<StoredKey> LoadClusterKey(SystemsTable& table, std::string_view cluster,
@@ -118,7 +184,8 @@ absl::StatusOr<StoredKey> LoadOrCreateClusterKey(SystemsTable& table, std::strin
                                                  const KeyPolicy& policy) {
   absl::StatusOr<StoredKey> found = LoadClusterKey(table, cluster, policy);
   if (!policy.may_create || ErrorCode(found.status()) != "KEY_MISSING") return found;
-  SOTTO_ASSIGN_OR_RETURN(std::string minted, GenerateKeyText(kMintedKeyBytes));
+  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef drawn, DrawKey(cluster));
+  SOTTO_ASSIGN_OR_RETURN(std::string minted, RowText(*drawn, policy));
   absl::StatusOr<std::string> held = table.InsertIfAbsent(kClusterKeyRow, minted);
   const bool created = held.ok() && *held == minted;
   WipeText(&minted);
@@ -133,27 +200,33 @@ absl::StatusOr<StoredKey> LoadOrCreateClusterKey(SystemsTable& table, std::strin
 
 absl::StatusOr<StoredKey> ImportClusterKey(SystemsTable& table, const ClusterKeyRef& key,
                                            const KeyPolicy& policy, bool replace) {
-  std::string wanted = KeyText(*key);
-  const auto wipe_wanted = absl::MakeCleanup([&wanted] { WipeText(&wanted); });
+  const std::optional<KekId> kek = WrappingKek(policy);
   absl::StatusOr<RowValue> present = ReadRow(table, key->cluster());
   if (!present.ok() && ErrorCode(present.status()) != "KEY_MISSING") return present.status();
-  if (!present.ok()) {
-    SOTTO_RETURN_IF_ERROR(table.Replace(kClusterKeyRow, std::nullopt, wanted));
-    return StoredKey{key, std::string(kClusterKeyRow), true};
+  const std::string row = present.ok() ? present->row : std::string(kClusterKeyRow);
+  std::optional<std::string> before;
+  ClusterKeyRef held;
+  if (present.ok()) {
+    before = std::move(present->value);
+    held = HeldKey(*before, key->cluster(), policy);
   }
-  const auto wipe_present = absl::MakeCleanup([&present] { WipeText(&present->value); });
-  if (present->value == wanted) return StoredKey{key, present->row, false};
-  if (!replace) {
-    const absl::StatusOr<ClusterKeyRef> other =
-        ParseClusterKey(present->value, key->cluster(), policy);
+  const auto wipe_before = absl::MakeCleanup([&before] {
+    if (before.has_value()) WipeText(&*before);
+  });
+  const bool same = held != nullptr && held->secret() == key->secret();
+  if (same && KekOf(*before) == kek) return StoredKey{held, row, false, kek};
+  if (before.has_value() && !same && !replace) {
     return CodedError(absl::StatusCode::kAlreadyExists, "KEY_EXISTS",
-                      absl::StrCat(table.DisplayUrl(), ", row ", present->row, " holds ",
-                                   other.ok() ? absl::StrCat("the key ", ToString((*other)->id()))
-                                              : "something else",
+                      absl::StrCat(table.DisplayUrl(), ", row ", row, " holds ",
+                                   held != nullptr ? absl::StrCat("the key ", ToString(held->id()))
+                                                   : "something else",
                                    " already; the key to import is ", ToString(key->id())));
   }
-  SOTTO_RETURN_IF_ERROR(table.Replace(present->row, present->value, wanted));
-  return StoredKey{key, present->row, true};
+  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef written, WithGeneration(key, held));
+  SOTTO_ASSIGN_OR_RETURN(std::string wanted, RowText(*written, policy));
+  const auto wipe_wanted = absl::MakeCleanup([&wanted] { WipeText(&wanted); });
+  SOTTO_RETURN_IF_ERROR(table.Replace(row, before, wanted));
+  return StoredKey{written, row, true, kek};
 }
 
 absl::StatusOr<std::string> GenerateKeyText(size_t key_bytes) {

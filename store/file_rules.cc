@@ -93,7 +93,8 @@ absl::Status CheckSecret(const std::string& path, const struct stat& info, const
                       absl::StrCat(path, ": it belongs to uid ", info.st_uid, ", not to uid ",
                                    geteuid(), " or root"));
   }
-  if ((info.st_mode & 077) != 0) {
+  const bool is_handed_over = rules.root_group_may_read && info.st_uid == 0;
+  if ((info.st_mode & (is_handed_over ? 037 : 077)) != 0) {
     return CodedError(absl::StatusCode::kFailedPrecondition, "SECRET_READABLE",
                       absl::StrCat(path, ": it holds a secret and is open to group or others (",
                                    Mode(info.st_mode), "); chmod 0600 ", path));
@@ -264,6 +265,13 @@ absl::Status CheckSecretFile(const std::string& path, const FileRules& rules) {
   SOTTO_RETURN_IF_ERROR(OpenJudged(path, rules, OpenFor::kJudging, &info).status());
   if (faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) != 0) return OpenError(path, errno);
   return absl::OkStatus();
+}
+
+absl::Status CheckSecretFolder(const std::string& folder, const FileRules& rules) {
+  const Descriptor fd(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  struct stat info {};
+  if (!fd.ok() || fstat(fd.get(), &info) != 0) return OpenError(folder, errno);
+  return CheckFolder(folder, info, rules);
 }
 
 absl::Status AtomicWrite(const std::string& path, std::string_view bytes, mode_t mode) {

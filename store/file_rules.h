@@ -33,6 +33,9 @@ struct FileRules {
   bool secret = true;
   // One more owner that is accepted, for tools run by root on a service's files.
   std::optional<uid_t> also_owner;
+  // A secret of root's may show the group's read bit: what systemd hands over is root's, opened for
+  // the service alone by an access list, whose mask stands where the group's bits are.
+  bool root_group_may_read = false;
 };
 
 // The whole file.
@@ -50,6 +53,9 @@ absl::StatusOr<std::string> ReadPlainFile(const std::string& path,
 
 // The rules of ReadSecretFile without the read, for a file that another library opens.
 absl::Status CheckSecretFile(const std::string& path, const FileRules& rules = {});
+
+// The rule for the folder of a secret by itself. FILE_MISSING, FILE_UNREADABLE, FOLDER_WRITABLE.
+absl::Status CheckSecretFolder(const std::string& folder, const FileRules& rules = {});
 
 // Replaces `path` with `bytes`: a new file beside it (O_EXCL, `mode`), fsync, rename, fsync of the
 // folder. Where root writes into somebody's folder, the file goes to the folder's owner.

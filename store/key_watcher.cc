@@ -15,11 +15,17 @@ class KeyWatcher::Impl {
  public:
   Impl(std::shared_ptr<SystemsTable> table, ClusterKeyRef current, Options options,
        Callback callback)
-      : table_(std::move(table)), options_(options), callback_(std::move(callback)) {
-    SOTTO_CHECK(table_ != nullptr && current != nullptr);
-    options_.policy.may_create = false;
+      : interval_(options.interval),
+        open_(std::move(options.open)),
+        callback_(std::move(callback)),
+        table_(std::move(table)) {
+    SOTTO_CHECK((table_ != nullptr || open_) && current != nullptr);
+    SetPolicy(options.policy);
     report_.key = std::move(current);
-    report_.last_read = std::chrono::system_clock::now();
+    report_.kek = options.kek;
+    report_.status = std::move(options.table_status);
+    report_.from_cache = !report_.status.ok();
+    if (!report_.from_cache) report_.last_read = std::chrono::system_clock::now();
     thread_ = std::thread([this] { Run(); });
   }
 
@@ -37,6 +43,12 @@ class KeyWatcher::Impl {
     return report_;
   }
 
+  void SetPolicy(const KeyPolicy& policy) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    policy_ = policy;
+    policy_.may_create = false;
+  }
+
   void PollNow() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -50,7 +62,7 @@ class KeyWatcher::Impl {
     while (true) {
       {
         std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait_for(lock, options_.interval, [this] { return is_stopping_ || is_asked_; });
+        wake_.wait_for(lock, interval_, [this] { return is_stopping_ || is_asked_; });
         if (is_stopping_) return;
         is_asked_ = false;
       }
@@ -60,9 +72,16 @@ class KeyWatcher::Impl {
   }
 
   KeyReport Look() {
-    const ClusterKeyRef current = Latest().key;
+    ClusterKeyRef current;
+    KeyPolicy policy;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      current = report_.key;
+      policy = policy_;
+    }
     const auto start = std::chrono::steady_clock::now();
-    absl::Status status = Compare(*current);
+    const absl::StatusOr<StoredKey> stored = Load(*current, policy);
+    absl::Status status = Compare(stored, *current);
     const auto end = std::chrono::steady_clock::now();
 
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -71,6 +90,8 @@ class KeyWatcher::Impl {
     ++report_.polls;
     if (status.ok()) {
       report_.last_read = std::chrono::system_clock::now();
+      report_.kek = stored->kek;
+      report_.from_cache = false;
     } else {
       ++report_.errors;
     }
@@ -78,10 +99,18 @@ class KeyWatcher::Impl {
     return report_;
   }
 
+  // Only on the watcher's thread, which alone uses the table.
+  absl::StatusOr<StoredKey> Load(const ClusterKey& current, const KeyPolicy& policy) {
+    if (table_ == nullptr) {
+      absl::StatusOr<std::shared_ptr<SystemsTable>> opened = open_();
+      if (!opened.ok()) return opened.status();
+      table_ = *std::move(opened);
+    }
+    return LoadClusterKey(*table_, current.cluster(), policy);
+  }
+
   // OK if the row holds `current`.
-  absl::Status Compare(const ClusterKey& current) {
-    const absl::StatusOr<StoredKey> stored =
-        LoadClusterKey(*table_, current.cluster(), options_.policy);
+  static absl::Status Compare(const absl::StatusOr<StoredKey>& stored, const ClusterKey& current) {
     if (!stored.ok()) return stored.status();
     if (stored->key->secret() == current.secret()) return absl::OkStatus();
     if (stored->key->id() == current.id()) {
@@ -97,10 +126,12 @@ class KeyWatcher::Impl {
                      "restarted"));
   }
 
-  const std::shared_ptr<SystemsTable> table_;
-  Options options_;
+  const std::chrono::milliseconds interval_;
+  const std::function<absl::StatusOr<std::shared_ptr<SystemsTable>>()> open_;
   const Callback callback_;
+  std::shared_ptr<SystemsTable> table_;
   mutable std::mutex mutex_;  // guards what follows
+  KeyPolicy policy_;
   std::condition_variable wake_;
   bool is_stopping_ = false;
   bool is_asked_ = false;
@@ -110,7 +141,7 @@ class KeyWatcher::Impl {
 
 KeyWatcher::KeyWatcher(std::shared_ptr<SystemsTable> table, ClusterKeyRef current, Options options,
                        Callback callback)
-    : impl_(std::make_unique<Impl>(std::move(table), std::move(current), options,
+    : impl_(std::make_unique<Impl>(std::move(table), std::move(current), std::move(options),
                                    std::move(callback))) {}
 
 KeyWatcher::~KeyWatcher() = default;
@@ -118,5 +149,7 @@ KeyWatcher::~KeyWatcher() = default;
 KeyReport KeyWatcher::Latest() const { return impl_->Latest(); }
 
 void KeyWatcher::PollNow() { impl_->PollNow(); }
+
+void KeyWatcher::SetPolicy(const KeyPolicy& policy) { impl_->SetPolicy(policy); }
 
 }  // namespace sotto

@@ -9,6 +9,7 @@
 #include "gossip/base/status_macros.h"
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
+#include "store/kek_source.h"
 #include "store/node_state.h"
 #include "store/open_store.h"
 
@@ -38,10 +39,26 @@ absl::StatusOr<CertificateIdentity> IdentityOf(const TlsMaterial& tls) {
   return certificate->Identity();
 }
 
-absl::StatusOr<ClusterKeyRef> ReadKey(const std::string& url, const std::string& cluster) {
-  SOTTO_ASSIGN_OR_RETURN(const std::unique_ptr<SystemsTable> table, OpenSystemsTable(url));
-  SOTTO_ASSIGN_OR_RETURN(const StoredKey stored, LoadClusterKey(*table, cluster, KeyPolicy{}));
-  return stored.key;
+absl::StatusOr<ClusterKeyRef> ReadKey(const NodeFiles& files, const std::string& cluster,
+                                      NodeState* state) {
+  KekLoader loader;
+  KeyPolicy policy;
+  absl::StatusOr<KekRingRef> keks = loader.Load({.source = files.kek});
+  if (!keks.ok()) return WithContext(keks.status(), "kek");
+  policy.keks = *std::move(keks);
+  policy.generation_seen = state->key_generation();
+  const auto load = [&]() -> absl::StatusOr<StoredKey> {
+    SOTTO_ASSIGN_OR_RETURN(const std::unique_ptr<SystemsTable> table,
+                           OpenSystemsTable(files.store));
+    return LoadClusterKey(*table, cluster, policy);
+  };
+  const absl::StatusOr<StoredKey> stored = load();
+  if (!stored.ok()) return WithContext(stored.status(), "store");
+  if (stored->kek.has_value()) {
+    const absl::Status raised = state->RaiseKeyGenerationTo(stored->key->generation());
+    if (!raised.ok()) return WithContext(raised, "state");
+  }
+  return stored->key;
 }
 
 }  // namespace
@@ -63,11 +80,10 @@ absl::Status LoadNodeFiles(const NodeFiles& files, NodeOptions* options) {
   const std::string cluster = options->cluster.empty() ? identity->cluster : options->cluster;
   const std::string name = options->name.empty() ? identity->name : options->name;
 
-  absl::StatusOr<ClusterKeyRef> key = ReadKey(files.store, cluster);
-  if (!key.ok()) return WithContext(key.status(), "store");
   absl::StatusOr<std::unique_ptr<NodeState>> opened = NodeState::Open(files.state, cluster, name);
   if (!opened.ok()) return WithContext(opened.status(), "state");
   const std::shared_ptr<NodeState> state = *std::move(opened);
+  SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, ReadKey(files, cluster, state.get()));
   // Durable before anything is said under it.
   const absl::StatusOr<uint32_t> boot_number = state->Bump();
   if (!boot_number.ok()) return WithContext(boot_number.status(), "state");
@@ -75,7 +91,7 @@ absl::Status LoadNodeFiles(const NodeFiles& files, NodeOptions* options) {
   options->cluster = cluster;
   options->name = name;
   options->tls = std::move(tls);
-  options->keys = {*std::move(key)};
+  options->keys = {std::move(key)};
   options->boot_number = *boot_number;
   options->persist_boot = [state](uint32_t boot) { return state->RaiseTo(boot); };
   return absl::OkStatus();

@@ -20,6 +20,9 @@ struct NodeFiles {
   std::string crl;    // PEM: revoked certificates; empty: no list
   std::string store;  // URL of the Systems table that holds the cluster's key: "sqlite:/…"
   std::string state;  // folder of the boot number; made if it is missing
+  // What wraps the key in the store: "file:/…" or another source of kek_source.h; empty: nothing,
+  // and a wrapped key is refused. A variable is taken out of the environment.
+  std::string kek;
 
   // As `sotto config init` and the README lay out one node's folder: pki/ca.crt, pki/node.crt,
   // pki/node.key, state/sotto.db, state/.
@@ -31,7 +34,8 @@ struct NodeFiles {
 // that they start is gone, so one folder never serves two nodes at a time. After an error the
 // options are as they were.
 //   Codes of ReadPlainFile and ReadSecretFile, of the certificate (CERT_UNREADABLE,
-//   CERT_NO_IDENTITY), of LoadClusterKey and of NodeState; the message begins with the field.
+//   CERT_NO_IDENTITY), of KekLoader, LoadClusterKey and NodeState; the message begins with the
+//   field.
 absl::Status LoadNodeFiles(const NodeFiles& files, NodeOptions* options);
 
 }  // namespace sotto

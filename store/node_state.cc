@@ -30,11 +30,17 @@ constexpr size_t kStateBytesMax = 4096;
 struct StateText {
   std::string cluster, name;
   uint32_t boot_number = 0;
+  uint64_t key_generation = 0;
 };
 
+// Version 2 has one line more. A node without a wrapped key goes on writing version 1, which older
+// releases read.
 std::string Format(const StateText& state) {
-  std::string text = absl::StrCat("sotto-node-state 1\ncluster ", state.cluster, "\nname ",
-                                  state.name, "\nboot-number ", state.boot_number, "\n");
+  const bool has_generation = state.key_generation > 0;
+  std::string text =
+      absl::StrCat("sotto-node-state ", has_generation ? 2 : 1, "\ncluster ", state.cluster,
+                   "\nname ", state.name, "\nboot-number ", state.boot_number, "\n");
+  if (has_generation) absl::StrAppend(&text, "key-generation ", state.key_generation, "\n");
   absl::StrAppendFormat(&text, "crc32 %08x\n", Crc32(text));
   return text;
 }
@@ -42,7 +48,7 @@ std::string Format(const StateText& state) {
 // Nothing if it is not, byte for byte, what Format makes.
 std::optional<StateText> Parse(const std::string& text) {
   const std::vector<std::string> lines = absl::StrSplit(text, '\n');
-  if (lines.size() != 6) return std::nullopt;
+  if (lines.size() != 6 && lines.size() != 7) return std::nullopt;
   StateText state;
   const auto after = [](const std::string& line, std::string_view prefix) {
     return line.starts_with(prefix) ? line.substr(prefix.size()) : std::string();
@@ -50,6 +56,10 @@ std::optional<StateText> Parse(const std::string& text) {
   state.cluster = after(lines[1], "cluster ");
   state.name = after(lines[2], "name ");
   if (!absl::SimpleAtoi(after(lines[3], "boot-number "), &state.boot_number)) return std::nullopt;
+  if (lines.size() == 7 &&
+      !absl::SimpleAtoi(after(lines[4], "key-generation "), &state.key_generation)) {
+    return std::nullopt;
+  }
   if (Format(state) != text) return std::nullopt;
   return state;
 }
@@ -116,7 +126,8 @@ absl::StatusOr<std::unique_ptr<NodeState>> NodeState::Open(const std::string& fo
     state->recovered_ =
         CodedError(absl::StatusCode::kDataLoss, "STATE_CORRUPT",
                    absl::StrCat(path, ": damaged; moved to ", aside,
-                                ", and the boot number starts again from the cluster's memory"));
+                                ", and the boot number starts again from the cluster's memory; "
+                                "which generations of the key were used is forgotten"));
     return state;
   }
   if (held->cluster != cluster || held->name != name) {
@@ -126,6 +137,7 @@ absl::StatusOr<std::unique_ptr<NodeState>> NodeState::Open(const std::string& fo
                      "\", not of \"", state->name_, "\" of \"", state->cluster_, "\""));
   }
   state->boot_number_ = held->boot_number;
+  state->key_generation_ = held->key_generation;
   return state;
 }
 
@@ -134,12 +146,21 @@ uint32_t NodeState::boot_number() const {
   return boot_number_;
 }
 
-absl::Status NodeState::Write(uint32_t boot_number) {
-  const absl::Status written =
-      AtomicWrite(absl::StrCat(folder_, "/", kFileName),
-                  Format({.cluster = cluster_, .name = name_, .boot_number = boot_number}), 0600);
+uint64_t NodeState::key_generation() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return key_generation_;
+}
+
+absl::Status NodeState::Write(uint32_t boot_number, uint64_t key_generation) {
+  const absl::Status written = AtomicWrite(absl::StrCat(folder_, "/", kFileName),
+                                           Format({.cluster = cluster_,
+                                                   .name = name_,
+                                                   .boot_number = boot_number,
+                                                   .key_generation = key_generation}),
+                                           0600);
   if (!written.ok()) return Unwritable(written);
   boot_number_ = boot_number;
+  key_generation_ = key_generation;
   return absl::OkStatus();
 }
 
@@ -149,14 +170,26 @@ absl::StatusOr<uint32_t> NodeState::Bump() {
     return CodedError(absl::StatusCode::kResourceExhausted, "STATE_EXHAUSTED",
                       absl::StrCat(folder_, ": the boot number is at its end"));
   }
-  SOTTO_RETURN_IF_ERROR(Write(boot_number_ + 1));
+  SOTTO_RETURN_IF_ERROR(Write(boot_number_ + 1, key_generation_));
   return boot_number_;
 }
 
 absl::Status NodeState::RaiseTo(uint32_t boot_number) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (boot_number <= boot_number_) return absl::OkStatus();
-  return Write(boot_number);
+  return Write(boot_number, key_generation_);
+}
+
+absl::Status NodeState::RaiseKeyGenerationTo(uint64_t generation) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (generation <= key_generation_) return absl::OkStatus();
+  return Write(boot_number_, generation);
+}
+
+absl::Status NodeState::AcceptRollbackTo(uint64_t generation) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (generation == key_generation_) return absl::OkStatus();
+  return Write(boot_number_, generation);
 }
 
 }  // namespace sotto

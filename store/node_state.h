@@ -1,5 +1,6 @@
-// What a node must remember between its lives: whose state folder this is, and its boot number
-// (M2).
+// What a node must remember between its lives: whose state folder this is, its boot number (M2),
+// and the highest generation of the cluster's key that it has used (a database that was set back to
+// an old backup must not bring an old key with it).
 //
 // One small text file with a checksum, replaced whole at every change and flushed before the change
 // is used; and a lock, so that two daemons never share a folder. A missing file begins at 0: the
@@ -45,15 +46,24 @@ class NodeState {
   // Makes `boot_number` durable; a number that is not higher changes nothing and is OK.
   absl::Status RaiseTo(uint32_t boot_number);
 
+  // 0: no wrapped key was ever used here. Plain keys have no generation.
+  uint64_t key_generation() const;
+  // Makes `generation` durable; one that is not higher changes nothing and is OK.
+  absl::Status RaiseKeyGenerationTo(uint64_t generation);
+  // For the operator who restored an old backup on purpose: from now on `generation` is the highest
+  // one seen, lower or not.
+  absl::Status AcceptRollbackTo(uint64_t generation);
+
  private:
   NodeState() = default;
-  absl::Status Write(uint32_t boot_number);
+  absl::Status Write(uint32_t boot_number, uint64_t key_generation);
 
   std::string folder_, cluster_, name_;
   absl::Status recovered_;
   int lock_fd_ = -1;
-  mutable std::mutex mutex_;  // guards boot_number_ and the file
+  mutable std::mutex mutex_;  // guards what follows, and the file
   uint32_t boot_number_ = 0;
+  uint64_t key_generation_ = 0;
 };
 
 }  // namespace sotto

@@ -54,6 +54,7 @@ class Checker {
     CheckStateDir();
     CheckGroup();
     CheckHandlers();
+    CheckKek();
     if (options_.open_store && !config_.node.cluster.empty()) CheckStore();
     return std::move(findings_);
   }
@@ -292,6 +293,43 @@ class Checker {
     }
   }
 
+  // A credential or variable is the daemon's alone: from elsewhere it cannot be judged.
+  static bool IsUnseen(std::string_view code) {
+    return code == "KEK_NO_CREDENTIALS" || code == "KEK_VARIABLE_MISSING";
+  }
+
+  void CheckKek() {
+    const absl::StatusOr<KekRingRef> keks =
+        LookAtKeks(KekSettingsOf(config_, ServiceOwner(config_)));
+    const std::string code = ErrorCode(keks.status());
+    if (keks.ok()) {
+      keks_ = *keks;
+      CheckApart();
+    } else if (IsUnseen(code)) {
+      is_kek_unknown_ = true;
+      Add(FindingLevel::kNote, "encryption.kek", code,
+          absl::StrCat(keks.status().message(), "; only the daemon may see it"), "");
+    } else {
+      is_kek_unknown_ = true;
+      const absl::StatusOr<KekSource> source = ParseKekSource(config_.encryption.kek);
+      AddStatus("encryption.kek", keks.status(),
+                source.ok() ? FixFor(code, source->name) : std::string());
+    }
+  }
+
+  // Whoever copies the folder has both.
+  void CheckApart() {
+    const absl::StatusOr<KekSource> source = ParseKekSource(config_.encryption.kek);
+    const absl::StatusOr<std::string> database = SqlitePath(config_.store.url);
+    if (!source.ok() || !database.ok() || source->kind != KekSource::Kind::kFile) return;
+    if (FolderOf(source->name) != FolderOf(*database)) return;
+    Add(FindingLevel::kWarning, "encryption.kek", "KEK_BESIDE_STORE",
+        absl::StrCat(source->name,
+                     " lies in the folder of the database that it protects: a copy "
+                     "of the folder holds both"),
+        absl::StrCat("move it away: mv ", source->name, " /etc/sotto/kek"));
+  }
+
   void CheckStore() {
     const absl::StatusOr<std::unique_ptr<SystemsTable>> table =
         OpenSystemsTable(config_.store.url, {.create = false, .also_owner = ServiceOwner(config_)});
@@ -307,11 +345,10 @@ class Checker {
       return;
     }
     const absl::StatusOr<StoredKey> key =
-        LoadClusterKey(**table, config_.node.cluster,
-                       {.may_create = false,
-                        .allow_weak = config_.encryption.allow_weak_key,
-                        .allow_hex_looking = config_.encryption.allow_hex_looking_key});
+        LoadClusterKey(**table, config_.node.cluster, KeyPolicyOf(config_, keks_));
     if (key.ok()) return;
+    // Told already: without the KEK nobody can say more of the row.
+    if (is_kek_unknown_ && ErrorCode(key.status()) == "KEK_MISSING") return;
     if (ErrorCode(key.status()) == "KEY_MISSING" && MayMintKey(config_)) {
       Add(FindingLevel::kNote, "store.url", "KEY_MISSING", "no key yet; the start will make one",
           "");
@@ -323,6 +360,8 @@ class Checker {
   const ConfigResult& loaded_;
   const Config& config_;
   const CheckOptions options_;
+  KekRingRef keks_;
+  bool is_kek_unknown_ = false;
   std::vector<ConfigFinding> findings_;
   int64_t now_ = 0;
 };
@@ -359,6 +398,20 @@ std::optional<uid_t> ServiceOwner(const Config& config) {
   struct stat info {};
   if (geteuid() != 0 || stat(config.node.state_dir.c_str(), &info) != 0) return std::nullopt;
   return info.st_uid;
+}
+
+KekSettings KekSettingsOf(const Config& config, std::optional<uid_t> also_owner) {
+  return {config.encryption.kek, config.encryption.kek_active, config.encryption.allow_weak_key,
+          also_owner};
+}
+
+KeyPolicy KeyPolicyOf(const Config& config, KekRingRef keks) {
+  KeyPolicy policy;
+  policy.allow_weak = config.encryption.allow_weak_key;
+  policy.allow_hex_looking = config.encryption.allow_hex_looking_key;
+  policy.keks = std::move(keks);
+  policy.accept_plain = config.encryption.accept_plain_update;
+  return policy;
 }
 
 bool MayMintKey(const Config& config) {

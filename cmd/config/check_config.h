@@ -11,6 +11,8 @@
 
 #include "absl/status/statusor.h"
 #include "cmd/config/config.h"
+#include "store/cluster_key.h"
+#include "store/kek_source.h"
 
 namespace sotto {
 
@@ -36,6 +38,11 @@ absl::StatusOr<TlsFiles> ReadTlsFiles(const Config& config,
 // For a tool that root runs on a service's files: the owner of the state folder, who may own
 // secrets. Nothing for other users, or where there is no such folder.
 std::optional<uid_t> ServiceOwner(const Config& config);
+
+// What `encryption` says, for store/kek_source.h and store/cluster_key.h. `also_owner` as in
+// FileRules.
+KekSettings KekSettingsOf(const Config& config, std::optional<uid_t> also_owner = std::nullopt);
+KeyPolicy KeyPolicyOf(const Config& config, KekRingRef keks);
 
 // Whether a key may be minted in this store (design K4): an SQLite file, and no contact outside
 // this machine.

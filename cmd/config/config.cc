@@ -18,6 +18,7 @@
 #include "gossip/base/coded_error.h"
 #include "gossip/member.h"
 #include "store/file_rules.h"
+#include "store/kek_source.h"
 #include "store/open_store.h"
 
 extern char** environ;
@@ -80,6 +81,7 @@ class Loader {
       result_.findings.push_back(std::move(finding));
     }
     for (Setting& setting : layer.settings) {
+      CheckOnlySource(setting);
       chosen_[setting.spec] = std::move(setting);
     }
     // Handlers add up: a drop-in file brings its own and takes none away.
@@ -121,6 +123,7 @@ class Loader {
     CheckTags();
     CheckTimers();
     CheckStore();
+    CheckKek();
     CheckSocket();
     CheckHandlers();
   }
@@ -168,12 +171,52 @@ class Loader {
     if (!IsSet("node.name")) config().node.name = HostName();
     if (config().node.state_dir.empty()) config().node.state_dir = DefaultStateDir();
     if (config().admin.socket.empty()) config().admin.socket = DefaultSocketPath();
+    WorkOutKekPath();
     std::string& url = config().store.url;
     if (url.empty()) url = absl::StrCat("sqlite:", config().node.state_dir, "/sotto.db");
     const auto found = chosen_.find(FindKey("store.url"));
     if (found == chosen_.end() || !url.starts_with("sqlite:")) return;
     const absl::StatusOr<std::string> path = SqlitePath(url);
     if (path.ok()) url = absl::StrCat("sqlite:", Absolute(*path, found->second.folder));
+  }
+
+  // Any other setting is overridden by a later layer. Of two sources of a KEK, the one that wins in
+  // silence may be the wrong one (K9).
+  void CheckOnlySource(const Setting& setting) {
+    const auto before = chosen_.find(setting.spec);
+    if (setting.spec->key != "encryption.kek" || before == chosen_.end()) return;
+    if (before->second.value == setting.value) return;
+    result_.findings.push_back({FindingLevel::kError, "KEK_TWO_SOURCES", setting.origin,
+                                absl::StrCat("encryption.kek: another source is named at ",
+                                             before->second.origin, "; leave one"),
+                                ""});
+  }
+
+  void WorkOutKekPath() {
+    std::string& kek = config().encryption.kek;
+    const auto found = chosen_.find(FindKey("encryption.kek"));
+    absl::StatusOr<KekSource> source = ParseKekSource(kek);
+    if (found == chosen_.end() || !source.ok()) return;
+    if (source->kind != KekSource::Kind::kFile && source->kind != KekSource::Kind::kFolder) return;
+    source->name = Absolute(source->name, found->second.folder);
+    kek = ToString(*source);
+  }
+
+  void CheckKek() {
+    const Config::Encryption& encryption = config().encryption;
+    const absl::StatusOr<KekSource> source = ParseKekSource(encryption.kek);
+    if (!encryption.kek.empty() && !source.ok()) {
+      const std::string_view prefix = "encryption.kek ";
+      std::string_view message(source.status().message().data(), source.status().message().size());
+      if (message.starts_with(prefix)) message.remove_prefix(prefix.size());
+      Error("encryption.kek", ErrorCode(source.status()), std::string(message),
+            "kek = \"file:/etc/sotto/kek\"");
+    }
+    const bool is_folder = source.ok() && source->kind == KekSource::Kind::kFolder;
+    if (!encryption.kek_active.empty() && !is_folder) {
+      Error("encryption.kek_active", "CONFIG_CONTRADICTION",
+            "it names a file of a folder, and encryption.kek names no folder");
+    }
   }
 
   void CheckNames() {
@@ -304,12 +347,20 @@ class Loader {
          absl::StrCat("handler: ", handlers.size(), " of them, want at most ", kHandlersMax), ""});
   }
 
+  std::string ShownValue(const KeySpec& spec) {
+    if (spec.key == "store.url") return QuoteToml(RedactStoreUrl(config().store.url));
+    // What is no source may be the key itself.
+    const std::string& kek = config().encryption.kek;
+    const bool is_hidden =
+        spec.key == "encryption.kek" && !kek.empty() && !ParseKekSource(kek).ok();
+    return is_hidden ? QuoteToml("…") : ToToml(spec.get(config()));
+  }
+
   void Show() {
     for (const KeySpec& spec : ConfigSchema()) {
       ConfigValue shown;
       shown.key = std::string(spec.key);
-      shown.value = spec.key == "store.url" ? QuoteToml(RedactStoreUrl(config().store.url))
-                                            : ToToml(spec.get(config()));
+      shown.value = ShownValue(spec);
       shown.reloadable = spec.reloadable;
       shown.origin = Where(spec.key);
       if (shown.origin == "default" && spec.from_profile) {
@@ -374,6 +425,7 @@ Environment SottoEnvironment() {
     const std::string_view text = *entry;
     const size_t equals = text.find('=');
     if (!text.starts_with("SOTTO_") || equals == std::string_view::npos) continue;
+    if (text.substr(0, equals).find("__") == std::string_view::npos) continue;
     env[std::string(text.substr(0, equals))] = std::string(text.substr(equals + 1));
   }
   return env;

@@ -49,11 +49,15 @@ struct Config {
   struct Encryption {
     bool allow_weak_key = false;
     bool allow_hex_looking_key = false;
+    std::string kek;         // a source as store/kek_source.h has them; empty: none
+    std::string kek_active;  // a file's name; empty: the only one
+    bool accept_plain_update = false;
   };
   struct Store {
     std::string url;
     bool create = false;
     Duration poll = Duration::Seconds(10);
+    std::string when_down = "cached";  // or "refuse"
   };
   struct Tls {  // paths; crl may be empty
     std::string ca;
@@ -119,7 +123,8 @@ struct ConfigResult {
 };
 
 using Environment = std::map<std::string, std::string>;
-// The variables of this process whose names begin with SOTTO_.
+// The variables of this process that are settings: SOTTO_SECTION__KEY. Others that begin with
+// SOTTO_ are not copied: one of them may be a secret.
 Environment SottoEnvironment();
 
 struct ConfigSources {

@@ -56,6 +56,11 @@ std::string DefaultConfigText(const DefaultConfigParams& params) {
       "url = ",
       QuoteToml(url),
       "\n\n"
+      "# Wraps the cluster's key in that table, so that the database alone is not the key.\n"
+      "# `sotto kek generate --to /etc/sotto/kek`, and the same file on every node.\n"
+      "# [encryption]\n"
+      "# kek = \"file:/etc/sotto/kek\"      # or folder:PATH, credential:NAME, env:NAME\n"
+      "\n"
       "[sync.tls]\n"
       "# `sotto certs ca create`, then `sotto certs issue NAME` for each node.\n"
       "ca   = ",

@@ -236,6 +236,17 @@ constexpr KeySpec kSchema[] = {
     Key<&Config::encryption, &Encryption::allow_hex_looking_key>(
         "encryption.allow_hex_looking_key", kBool, "false",
         "take 32 hex digits as the base64 of 24 bytes"),
+    Reloadable(Key<&Config::encryption, &Encryption::kek>(
+        "encryption.kek", kText, "",
+        "what wraps the cluster's key at rest: file:PATH, folder:PATH, credential:NAME or "
+        "env:NAME; "
+        "default: none")),
+    Reloadable(Key<&Config::encryption, &Encryption::kek_active>(
+        "encryption.kek_active", kText, "",
+        "of a folder with several, the file whose key wraps; the others unwrap")),
+    Reloadable(Key<&Config::encryption, &Encryption::accept_plain_update>(
+        "encryption.accept_plain_update", kBool, "false",
+        "take a plain key from the row although encryption.kek is set")),
 
     Key<&Config::store, &Store::url>("store.url", kText, "",
                                      "where the Systems table lies; default: "
@@ -245,6 +256,10 @@ constexpr KeySpec kSchema[] = {
     Ranged(Key<&Config::store, &Store::poll>("store.poll", kDuration, "10s",
                                              "pause between looks at the key row"),
            100 * kMs, kDay),
+    Key<&Config::store, &Store::when_down>(
+        "store.when_down", kText, "cached",
+        "a start while the database is away: with the keys sealed in node.state_dir, or not",
+        "cached|refuse"),
 
     Reloadable(Key<&Config::tls, &Tls::ca>("sync.tls.ca", kPath, "",
                                            "certificates of the cluster's CA, PEM")),

@@ -46,6 +46,7 @@ void AddVerbs(Verb& root, Context& context) {
   AddForget(root);
   AddTags(root);
   AddKeys(root);
+  AddKek(root);
   AddCerts(root);
   AddConfig(root);
   AddWait(root);

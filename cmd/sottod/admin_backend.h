@@ -52,6 +52,7 @@ struct KeySummary {
   KeyId id;
   AeadAlgorithm algorithm = AeadAlgorithm::kAes256Gcm;
   uint64_t generation = 0;
+  std::string kek;  // the id of the KEK that wraps it in the store; empty: it lies there plain
 };
 
 enum class NoteLevel : uint8_t { kNote, kYellow, kRed };

@@ -317,6 +317,7 @@ std::string KeysJson(const DaemonSnapshot& s) {
         {"state", active ? "active" : "retired"},
         {"algorithm", Text(ToString(key.algorithm))},
         {"generation", key.generation},
+        {"kek", key.kek.empty() ? json::value(nullptr) : json::value(Text(key.kek))},
         {"frames_sealed", active ? json::value(s.stats.frames_sealed) : json::value(nullptr)}});
   }
   return Serialize(Envelope("sotto.keys/1", ObserverOf(s), std::move(keys)));

@@ -24,11 +24,13 @@
 #include "cmd/sottod/event_ring.h"
 #include "cmd/sottod/handler_runner.h"
 #include "cmd/sottod/health.h"
+#include "cmd/sottod/key_cache_keeper.h"
 #include "cmd/sottod/node_backend.h"
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/process.h"
 #include "gossip/base/coded_error.h"
 #include "store/key_watcher.h"
+#include "store/open_store.h"
 
 namespace sotto {
 namespace {
@@ -106,6 +108,7 @@ class Daemon {
   std::unique_ptr<HandlerRunner> handlers_;
   RunningParts parts_;
   std::unique_ptr<NodeBackend> backend_;
+  std::unique_ptr<KeyCacheKeeper> key_cache_;
   std::unique_ptr<KeyWatcher> watcher_;
   std::unique_ptr<Node::Subscription> subscription_;
   std::unique_ptr<AdminServer> server_;
@@ -131,7 +134,7 @@ absl::Status Daemon::Start(bool secrets_locked) {
   view.node = parts_.node.get();
   view.log = log_;
   view.key_trouble_ns = &key_trouble_ns_;
-  view.store_url = parts_.store->DisplayUrl();
+  view.store_url = RedactStoreUrl(config.store.url);
   view.lasting_notes = CheckAdvertised(config, *parts_.node->View());
   if (!secrets_locked) {
     view.lasting_notes.push_back({"NO_SECURE_HEAP", NoteLevel::kNote,
@@ -156,6 +159,16 @@ absl::Status Daemon::Start(bool secrets_locked) {
   KeyWatcher::Options watch;
   watch.interval = std::chrono::milliseconds(config.store.poll.millis());
   watch.policy = parts_.policy;
+  watch.kek = parts_.key.kek;
+  watch.table_status = parts_.table_status;
+  watch.open = [config] { return ReopenStore(config); };
+  key_cache_ = std::make_unique<KeyCacheKeeper>(
+      KeyCachePlaceOf(config), [log = log_](const LogRecord& record) { log->Write(record); });
+  if (UsesKeyCache(config)) key_cache_->SetKeks(parts_.policy.keks);
+  if (parts_.table_status.ok()) key_cache_->Note(parts_.key.key);
+  view.key_cache = key_cache_.get();
+  view.kek_loader = parts_.kek_loader;
+  view.key_policy = parts_.policy;
   watcher_ = std::make_unique<KeyWatcher>(parts_.store, parts_.key.key, watch,
                                           [this](const KeyReport& report) { OnKeyReport(report); });
   view.watcher = watcher_.get();
@@ -348,6 +361,7 @@ void Daemon::OnQuery(const ReceivedQuery& query) {
 }
 
 void Daemon::OnKeyReport(const KeyReport& report) {
+  if (report.status.ok()) key_cache_->Note(report.key);
   if (!report.changed) return;
   if (report.status.ok()) {
     log_->Write({LogLevel::kInfo, "store_ok", {{"key", ToString(report.key->id())}}});

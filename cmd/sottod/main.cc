@@ -35,7 +35,8 @@ constexpr char kFooter[] =
     "\n"
     "Signals: SIGTERM and SIGINT leave the cluster (at most 5 s) and end; a second one ends at "
     "once.\n"
-    "  SIGHUP reloads level, tags, handlers and certificates, all or nothing.\n"
+    "  SIGHUP reloads level, tags, handlers, certificates and key-encryption keys, all or "
+    "nothing.\n"
     "Exit codes: 0 ended as asked - 1 failed, or ended before the goodbye - 2 usage -\n"
     "  75 busy, try again later (port, folder or socket in use, database away) - 78 bad "
     "configuration\n";

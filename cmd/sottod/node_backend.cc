@@ -58,9 +58,12 @@ NodeBackend::NodeBackend(Parts parts, ConfigSources sources, ConfigResult starte
       talk_(parts_.node),
       config_(started.config),
       started_ns_(SteadyNanos()),
-      reloader_(std::move(sources), std::move(started), std::move(files), this),
+      kek_loader_(parts_.kek_loader),
+      reloader_(std::move(sources), std::move(started), std::move(files), parts_.key_policy.keks,
+                this),
       tags_(config_.node.tags),
-      certificates_(parts_.certificates) {}
+      certificates_(parts_.certificates),
+      has_kek_(parts_.key_policy.keks != nullptr) {}
 
 NodeBackend::~NodeBackend() = default;
 
@@ -77,7 +80,8 @@ DaemonSnapshot NodeBackend::Look() const {
   out.now = Instant::FromNanos(now_ns);
   const KeyReport report = parts_.watcher->Latest();
   out.store = SummarizeStore(parts_.store_url, report);
-  out.keys.push_back({report.key->id(), report.key->algorithm(), report.key->generation()});
+  out.keys.push_back({report.key->id(), report.key->algorithm(), report.key->generation(),
+                      report.kek.has_value() ? ToString(*report.kek) : ""});
   out.handlers = parts_.handlers->Stats();
   out.lasting_notes = parts_.lasting_notes;
   out.show_dead = config_.gossip.protocol.show_dead;
@@ -86,12 +90,26 @@ DaemonSnapshot NodeBackend::Look() const {
   if (trouble_ns != 0) out.key_trouble_s_ago = static_cast<double>(now_ns - trouble_ns) / 1e9;
   std::lock_guard lock(mutex_);
   out.certificates = certificates_;
+  AddKeyNotes(report, &out);
   if (!reload_refusal_.empty()) {
     out.lasting_notes.push_back(
         {"RELOAD_FAILED", NoteLevel::kYellow,
          absl::StrCat("the last reload was refused, nothing has changed: ", reload_refusal_)});
   }
   return out;
+}
+
+// Under mutex_.
+void NodeBackend::AddKeyNotes(const KeyReport& report, DaemonSnapshot* out) const {
+  if (report.from_cache) {
+    out->lasting_notes.push_back(
+        {"KEY_FROM_CACHE", NoteLevel::kYellow,
+         "this node was started with the keys of its cache, and the database was not read since"});
+  } else if (has_kek_ && !report.kek.has_value()) {
+    out->lasting_notes.push_back(
+        {"KEY_PLAIN", NoteLevel::kYellow,
+         "the row holds the key unwrapped, although this node has a key-encryption key"});
+  }
 }
 
 DaemonSnapshot NodeBackend::Snapshot() const {
@@ -246,6 +264,23 @@ absl::Status NodeBackend::ApplyTags(const std::vector<Tag>& tags) {
 }
 
 void NodeBackend::ApplyLogLevel(LogLevel level) { parts_.log->set_level(level); }
+
+absl::StatusOr<KekRingRef> NodeBackend::ReadKeks(const Config& config) {
+  return kek_loader_.Load(KekSettingsOf(config));
+}
+
+void NodeBackend::ApplyKeks(const Config& config, const KekRingRef& keks) {
+  KeyPolicy policy = parts_.key_policy;
+  policy.keks = keks;
+  policy.accept_plain = config.encryption.accept_plain_update;
+  parts_.watcher->SetPolicy(policy);
+  parts_.key_cache->SetKeks(UsesKeyCache(config_) ? keks : nullptr);
+  {
+    std::lock_guard lock(mutex_);
+    has_kek_ = keks != nullptr;
+  }
+  parts_.watcher->PollNow();
+}
 
 void NodeBackend::ApplyHandlers(const std::vector<HandlerConfig>& handlers) {
   parts_.handlers->Replace(handlers);

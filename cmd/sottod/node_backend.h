@@ -16,11 +16,13 @@
 
 #include "cmd/sottod/admin_backend.h"
 #include "cmd/sottod/handler_runner.h"
+#include "cmd/sottod/key_cache_keeper.h"
 #include "cmd/sottod/log.h"
 #include "cmd/sottod/node_talk.h"
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/reload.h"
 #include "cmd/sottod/startup.h"
+#include "store/kek_source.h"
 #include "store/key_watcher.h"
 
 namespace sotto {
@@ -30,6 +32,9 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   struct Parts {
     Node* node = nullptr;
     KeyWatcher* watcher = nullptr;
+    KeyCacheKeeper* key_cache = nullptr;
+    KekLoader kek_loader;
+    KeyPolicy key_policy;  // as started
     PeerKeeper* peers = nullptr;
     HandlerRunner* handlers = nullptr;
     DaemonLog* log = nullptr;
@@ -71,6 +76,9 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   absl::Status ApplyTags(const std::vector<Tag>& tags) override;
   void ApplyLogLevel(LogLevel level) override;
   void ApplyHandlers(const std::vector<HandlerConfig>& handlers) override;
+  absl::StatusOr<KekRingRef> ReadKeks(const Config& config) override;
+  void ApplyKeks(const Config& config, const KekRingRef& keks) override;
+  void AddKeyNotes(const KeyReport& report, DaemonSnapshot* out) const;
   void LogReload(const absl::StatusOr<ReloadSummary>& result);
 
   const Parts parts_;
@@ -78,12 +86,14 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   const Config config_;  // as started
   const int64_t started_ns_;
 
-  std::mutex change_mutex_;  // one change at a time; guards the reloader
+  std::mutex change_mutex_;  // one change at a time; guards the reloader and the loader
+  KekLoader kek_loader_;
   Reloader reloader_;
 
   mutable std::mutex mutex_;  // guards what follows, never held while something blocks
   std::vector<Tag> tags_;
   std::vector<CertificateSummary> certificates_;
+  bool has_kek_ = false;
   std::string reload_refusal_;    // of the last reload; empty if it went well
   mutable NodeStats last_stats_;  // for the time when the node does not answer
   mutable std::vector<Refusal> last_refusals_;

@@ -16,6 +16,9 @@ namespace {
 constexpr std::string_view kLevel = "log.level";
 constexpr std::string_view kTags = "node.tags";
 constexpr std::string_view kHandlers = "handler";
+constexpr std::string_view kKek = "encryption.kek";
+constexpr std::string_view kKekActive = "encryption.kek_active";
+constexpr std::string_view kAcceptPlain = "encryption.accept_plain_update";
 
 struct TlsPart {
   std::string_view key;
@@ -33,19 +36,28 @@ std::set<std::string> ChangedKeys(const ConfigResult& before, const ConfigResult
 }
 
 bool IsApplied(std::string_view key) {
-  return key == kLevel || key == kTags || key == kHandlers ||
+  return key == kLevel || key == kTags || key == kHandlers || key == kKek || key == kKekActive ||
+         key == kAcceptPlain ||
          std::any_of(std::begin(kTlsParts), std::end(kTlsParts),
                      [&](const TlsPart& part) { return part.key == key; });
 }
 
+// A key that was renewed lies under the old name: the keys count, not the paths.
+bool AreSameKeks(const KekRingRef& a, const KekRingRef& b) {
+  if (a == nullptr || b == nullptr) return a == b;
+  return std::equal(a->keks().begin(), a->keks().end(), b->keks().begin(), b->keks().end(),
+                    [](const KekRef& x, const KekRef& y) { return x->id() == y->id(); });
+}
+
 }  // namespace
 
-Reloader::Reloader(ConfigSources sources, ConfigResult started, TlsFiles files,
+Reloader::Reloader(ConfigSources sources, ConfigResult started, TlsFiles files, KekRingRef keks,
                    ReloadTarget* target)
     : sources_(std::move(sources)),
       started_(started),
       current_(std::move(started)),
       files_(std::move(files)),
+      keks_(std::move(keks)),
       target_(target) {}
 
 Reloader::~Reloader() { WipeText(&files_.key_pem); }
@@ -57,6 +69,8 @@ absl::StatusOr<ReloadSummary> Reloader::Run() {
                       std::string(next.status().message()));
   }
   SOTTO_ASSIGN_OR_RETURN(TlsFiles files, ReadTlsFiles(next.config));
+  absl::StatusOr<KekRingRef> keks = target_->ReadKeks(next.config);
+  if (!keks.ok()) return WithContext(keks.status(), kKek);
   for (const HandlerConfig& handler : next.config.handlers) {
     const absl::Status program = CheckProgram(handler.run.front());
     if (!program.ok()) return WithContext(program, handler.origin);
@@ -77,6 +91,9 @@ absl::StatusOr<ReloadSummary> Reloader::Run() {
     const bool differs = files.*part.text != files_.*part.text;
     tls = note(part.key, differs || changed.contains(std::string(part.key))) || tls;
   }
+  const bool kek =
+      note(kKek, changed.contains(std::string(kKek)) || changed.contains(std::string(kKekActive)) ||
+                     changed.contains(std::string(kAcceptPlain)) || !AreSameKeks(keks_, *keks));
   for (const std::string& key : ChangedKeys(started_, next)) {
     if (!IsApplied(key)) summary.needs_restart.push_back(key);
   }
@@ -89,6 +106,8 @@ absl::StatusOr<ReloadSummary> Reloader::Run() {
       return status;
     }
   }
+  if (kek) target_->ApplyKeks(next.config, *keks);
+  keks_ = *std::move(keks);
   if (handlers) target_->ApplyHandlers(next.config.handlers);
   if (level) target_->ApplyLogLevel(next.config.log.level);
   WipeText(&files_.key_pem);

@@ -1,6 +1,7 @@
 #include "cmd/sottod/startup.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -77,6 +78,88 @@ std::vector<std::string> ContactsOf(const Config& config, const PeerBook& peers,
   return contacts;
 }
 
+int64_t UnixSeconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+// The keys of the cache, the active one first.
+absl::StatusOr<std::vector<ClusterKeyRef>> ReadCache(const Config& config, const KekRing& keks,
+                                                     uint64_t generation_seen) {
+  SOTTO_ASSIGN_OR_RETURN(const KeyCache cache,
+                         ReadKeyCache(KeyCachePlaceOf(config), keks, UnixSeconds()));
+  if (cache.active()->generation() < generation_seen) {
+    return CodedError(
+        absl::StatusCode::kFailedPrecondition, "KEY_ROLLBACK",
+        absl::StrCat(KeyCachePlaceOf(config).path(), ": its active key is of generation ",
+                     cache.active()->generation(), ", and this node has used generation ",
+                     generation_seen));
+  }
+  std::vector<ClusterKeyRef> keys = {cache.active()};
+  for (const CachedKey& cached : cache.keys) {
+    if (cached.state != CachedState::kActive) keys.push_back(cached.key);
+  }
+  return keys;
+}
+
+// The node's keys where the table gave `table_status`; that status again where the cache does not
+// serve, or the trouble is of a kind that a person has to mend.
+absl::StatusOr<std::vector<ClusterKeyRef>> KeysWithoutTable(const Config& config,
+                                                            const absl::Status& table_status,
+                                                            const LogSink& log,
+                                                            RunningParts* parts) {
+  const bool is_away = ExitCodeOf(table_status) == kExitTryAgain;
+  if (!is_away || !UsesKeyCache(config) || parts->policy.keks == nullptr) return table_status;
+  absl::StatusOr<std::vector<ClusterKeyRef>> keys =
+      ReadCache(config, *parts->policy.keks, parts->policy.generation_seen);
+  if (!keys.ok()) {
+    log({LogLevel::kWarn,
+         "key_cache_unusable",
+         {{"code", ErrorCode(keys.status())}, {"message", std::string(keys.status().message())}}});
+    return table_status;
+  }
+  parts->table_status = table_status;
+  parts->key = StoredKey{keys->front(), "", false, parts->policy.keks->active()->id()};
+  log({LogLevel::kWarn,
+       "started_from_key_cache",
+       {{"code", ErrorCode(table_status)},
+        {"message", std::string(table_status.message())},
+        {"key", ToString(keys->front()->id())}}});
+  return keys;
+}
+
+absl::StatusOr<StoredKey> KeyOfTable(const Config& config, RunningParts* parts) {
+  StoreOptions options;
+  options.create = config.store.create;
+  SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store,
+                         OpenSystemsTable(config.store.url, options));
+  parts->store = std::move(store);
+  return LoadOrCreateClusterKey(*parts->store, config.node.cluster, parts->policy);
+}
+
+// Fills in store, policy and key; the keys for the node, the sealing one first.
+absl::StatusOr<std::vector<ClusterKeyRef>> OpenKeys(const Config& config, const LogSink& log,
+                                                    RunningParts* parts) {
+  SOTTO_ASSIGN_OR_RETURN(KekRingRef keks, parts->kek_loader.Load(KekSettingsOf(config)));
+  parts->policy = KeyPolicyOf(config, std::move(keks));
+  parts->policy.generation_seen = parts->state->key_generation();
+  // Who has used a wrapped key and finds none has lost it: a fresh one would be a second cluster.
+  parts->policy.may_create = parts->policy.generation_seen == 0 && MayMintKey(config) &&
+                             !KnowsOtherMachines(config, *parts->peers);
+  absl::StatusOr<StoredKey> key = KeyOfTable(config, parts);
+  if (!key.ok()) return KeysWithoutTable(config, key.status(), log, parts);
+  parts->key = *std::move(key);
+  if (parts->key.created) {
+    log({LogLevel::kInfo,
+         "key_created",
+         {{"key", ToString(parts->key.key->id())},
+          {"row", parts->key.row},
+          {"store", parts->store->DisplayUrl()}}});
+  }
+  return std::vector<ClusterKeyRef>{parts->key.key};
+}
+
 CertificateSummary Summarize(std::string_view use, const Certificate& certificate) {
   CertificateSummary out;
   out.use = std::string(use);
@@ -111,6 +194,17 @@ DaemonExit ExitCodeOf(const absl::Status& status) {
   }
 }
 
+absl::StatusOr<std::shared_ptr<SystemsTable>> ReopenStore(const Config& config) {
+  SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store, OpenSystemsTable(config.store.url));
+  return std::shared_ptr<SystemsTable>(std::move(store));
+}
+
+KeyCachePlace KeyCachePlaceOf(const Config& config) {
+  return {config.node.state_dir, config.node.cluster, config.node.name};
+}
+
+bool UsesKeyCache(const Config& config) { return config.store.when_down == "cached"; }
+
 TlsMaterial ToMaterial(const TlsFiles& files) {
   return {files.ca_pem, files.cert_pem, files.key_pem, files.crl_pem};
 }
@@ -121,22 +215,11 @@ absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log
   SOTTO_ASSIGN_OR_RETURN(parts.state, OpenState(config, log));
   parts.peers = OpenPeers(config, log);
 
-  StoreOptions store_options;
-  store_options.create = config.store.create;
-  SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store,
-                         OpenSystemsTable(config.store.url, store_options));
-  parts.store = std::move(store);
-  parts.policy.may_create = MayMintKey(config) && !KnowsOtherMachines(config, *parts.peers);
-  parts.policy.allow_weak = config.encryption.allow_weak_key;
-  parts.policy.allow_hex_looking = config.encryption.allow_hex_looking_key;
-  SOTTO_ASSIGN_OR_RETURN(parts.key,
-                         LoadOrCreateClusterKey(*parts.store, config.node.cluster, parts.policy));
-  if (parts.key.created) {
-    log({LogLevel::kInfo,
-         "key_created",
-         {{"key", ToString(parts.key.key->id())},
-          {"row", parts.key.row},
-          {"store", parts.store->DisplayUrl()}}});
+  SOTTO_ASSIGN_OR_RETURN(const std::vector<ClusterKeyRef> keys, OpenKeys(config, log, &parts));
+  if (parts.key.kek.has_value()) {
+    const uint64_t generation = parts.key.key->generation();
+    SOTTO_RETURN_IF_ERROR(parts.state->RaiseKeyGenerationTo(generation));
+    parts.policy.generation_seen = parts.state->key_generation();
   }
   // Durable before anything is said under it (M2).
   SOTTO_ASSIGN_OR_RETURN(parts.boot_number, parts.state->Bump());
@@ -150,7 +233,7 @@ absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log
   options.tags = config.node.tags;
   options.protocol = config.gossip.protocol;
   options.tls = ToMaterial(parts.tls_files);
-  options.keys = {parts.key.key};
+  options.keys = keys;
   options.boot_number = parts.boot_number;
   options.persist_boot = [state = parts.state](uint32_t boot) { return state->RaiseTo(boot); };
   options.log = log;

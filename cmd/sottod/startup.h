@@ -15,6 +15,8 @@
 #include "gossip/log.h"
 #include "gossip/node.h"
 #include "store/cluster_key.h"
+#include "store/kek_source.h"
+#include "store/key_cache.h"
 #include "store/node_state.h"
 #include "store/peer_book.h"
 #include "store/systems_table.h"
@@ -37,17 +39,28 @@ DaemonExit ExitCodeOf(const absl::Status& status);
 struct RunningParts {
   TlsFiles tls_files;  // what the node started with; taken over by the reloader
   std::shared_ptr<NodeState> state;
-  std::unique_ptr<PeerBook> peers;  // taken over by the keeper
-  std::shared_ptr<SystemsTable> store;
+  std::unique_ptr<PeerBook> peers;      // taken over by the keeper
+  std::shared_ptr<SystemsTable> store;  // null: it could not be opened; see table_status
+  KekLoader kek_loader;                 // taken over by the backend, for reloads
   StoredKey key;
   KeyPolicy policy;
+  // Not OK: the database is away, for this reason, and the keys are those of the cache.
+  absl::Status table_status;
   uint32_t boot_number = 0;
   std::unique_ptr<Node> node;
 };
 
-// Takes the state folder, reads the key, raises the boot number durably, and starts the node.
-// Blocks on disk and database. The error's code says what to mend.
+// Takes the state folder, reads the key, raises the boot number durably, and starts the node. Where
+// the database is away, the keys come from the key cache, unless store.when_down says no. Blocks on
+// disk and database. The error's code says what to mend.
 absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log);
+
+// The table that the settings name, for programs that run: nothing is made.
+absl::StatusOr<std::shared_ptr<SystemsTable>> ReopenStore(const Config& config);
+
+KeyCachePlace KeyCachePlaceOf(const Config& config);
+// Whether a start may use the cache, so that it is worth keeping.
+bool UsesKeyCache(const Config& config);
 
 // Certificates as the API shows them: the node's own, then the authorities.
 absl::StatusOr<std::vector<CertificateSummary>> SummarizeCertificates(const TlsFiles& files,

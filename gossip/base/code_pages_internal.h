@@ -8,6 +8,7 @@
 
 namespace sotto::internal {
 
+std::span<const CodeInfo> KekPages();
 std::span<const CodeInfo> KeysPages();
 std::span<const CodeInfo> TrustPages();
 std::span<const CodeInfo> DaemonPages();

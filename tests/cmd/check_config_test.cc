@@ -4,10 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "store/cluster_key.h"
+#include "store/kek_source.h"
 #include "store/open_store.h"
 #include "tests/support/other_user.h"
 #include "tests/support/status_matchers.h"
@@ -135,6 +137,40 @@ TEST_F(CheckConfigTest, JudgesAddresses) {
               ElementsAre("warning ADDRESS_LOOPBACK gossip.bind"));
   EXPECT_THAT(Check("gossip.advertise = '10.9.8.7:7950'\ngossip.join = '[fd00::1]:7950'\n"),
               ElementsAre("warning ADDRESS_FAMILY gossip.join"));
+}
+
+TEST_F(CheckConfigTest, JudgesTheKek) {
+  const std::string kek = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+  std::filesystem::create_directory(dir_.File("kek"));
+  ASSERT_EQ(chmod(dir_.File("kek").c_str(), 0700), 0);
+  const std::string setting = "encryption.kek = 'file:kek/a'\n";
+  EXPECT_THAT(Check(setting), ElementsAre("error FILE_MISSING encryption.kek"));
+  Write("kek/a", kek, 0640);
+  EXPECT_THAT(Check(setting), ElementsAre("error SECRET_READABLE encryption.kek"));
+  EXPECT_EQ(findings_[0].fix, "chmod 0600 " + dir_.File("kek/a"));
+  Write("kek/a", kek, 0600);
+  // The row was made without a KEK.
+  EXPECT_THAT(Check(setting), ElementsAre("error KEY_PLAIN_REFUSED store.url"));
+  EXPECT_THAT(Check(setting + "encryption.accept_plain_update = true\n"), IsEmpty());
+  {
+    const auto table = OpenSystemsTable("sqlite:" + dir_.File("s.db"));
+    const auto keks = LookAtKeks({.source = "file:" + dir_.File("kek/a")});
+    SOTTO_ASSERT_OK(keks);
+    const KeyPolicy policy{.keks = *keks, .accept_plain = true};
+    const auto plain = LoadClusterKey(**table, "edge", policy);
+    SOTTO_ASSERT_OK(plain);
+    SOTTO_ASSERT_OK(ImportClusterKey(**table, plain->key, policy, false));
+  }
+  EXPECT_THAT(Check(setting), IsEmpty());
+  EXPECT_THAT(Check(), ElementsAre("error KEK_MISSING store.url"));
+  // What only the daemon sees is a note, and the wrapped row is then no error.
+  EXPECT_THAT(Check("encryption.kek = 'credential:kek'\n"),
+              ElementsAre("note KEK_NO_CREDENTIALS encryption.kek"));
+  EXPECT_THAT(Check("encryption.kek = 'env:SOTTO_TEST_KEK'\n"),
+              ElementsAre("note KEK_VARIABLE_MISSING encryption.kek"));
+  Write("b", kek, 0600);
+  EXPECT_THAT(Check("encryption.kek = 'file:b'\n"),
+              ElementsAre("warning KEK_BESIDE_STORE encryption.kek"));
 }
 
 TEST_F(CheckConfigTest, JudgesTheStore) {

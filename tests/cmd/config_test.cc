@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ namespace {
 using testing::ElementsAre;
 using testing::Eq;
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr char kMinimal[] =
     "[node]\ncluster = 'edge'\nname = 'gw-1'\n"
@@ -68,10 +70,14 @@ datagram_bytes_max = 1400
 [encryption]
 allow_weak_key = true
 allow_hex_looking_key = true
+kek = "folder:keks"
+kek_active = "2026"
+accept_plain_update = true
 [store]
 url = "sqlite:s.db"
 create = true
 poll = "30s"
+when_down = "refuse"
 [sync.tls]
 ca = "pki/ca.crt"
 cert = "/x/node.crt"
@@ -99,6 +105,10 @@ file = "/var/log/sottod.log"
   EXPECT_EQ(c.gossip.protocol.indirect_probes, 4);
   EXPECT_EQ(c.gossip.protocol.packet_bytes_max, 1400u - 37);
   EXPECT_TRUE(c.encryption.allow_weak_key && c.encryption.allow_hex_looking_key);
+  EXPECT_EQ(c.encryption.kek, "folder:/etc/sotto/keks");
+  EXPECT_EQ(c.encryption.kek_active, "2026");
+  EXPECT_TRUE(c.encryption.accept_plain_update);
+  EXPECT_EQ(c.store.when_down, "refuse");
   EXPECT_EQ(c.store.url, "sqlite:/etc/sotto/s.db");
   EXPECT_TRUE(c.store.create);
   EXPECT_EQ(c.store.poll, Duration::Seconds(30));
@@ -167,6 +177,40 @@ TEST(LoadConfig, LayersWinInOrder) {
   EXPECT_EQ(result.OriginOf("gossip.join"), "SOTTO_GOSSIP__JOIN");
   EXPECT_EQ(result.config.node.tags, (std::vector<Tag>{{"a", "1"}, {"b", "x=y"}}));
   EXPECT_EQ(result.files.size(), 3u);
+}
+
+// Two sources at once are an error, although a later layer wins elsewhere.
+TEST(LoadConfig, TakesOneSourceOfTheKekOnly) {
+  const std::string text = std::string(kMinimal) + "[encryption]\nkek = 'file:/a'\n";
+  ConfigSources sources;
+  sources.env = {{"SOTTO_ENCRYPTION__KEK", "env:B"}};
+  const ConfigResult two = LoadConfigText(text, "f.toml", sources);
+  EXPECT_THAT(Codes(two), testing::ElementsAre("KEK_TWO_SOURCES"));
+  EXPECT_THAT(Lines(two)[0], HasSubstr("SOTTO_ENCRYPTION__KEK: encryption.kek"));
+  EXPECT_THAT(Lines(two)[0], HasSubstr("f.toml:"));
+  sources.env = {{"SOTTO_ENCRYPTION__KEK", "file:/a"}};
+  EXPECT_THAT(Lines(LoadConfigText(text, "f.toml", sources)), ElementsAre());
+}
+
+TEST(LoadConfig, NeverShowsWhatMayBeAKek) {
+  const std::string key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+  const ConfigResult result =
+      LoadConfigText(std::string(kMinimal) + "[encryption]\nkek = '" + key + "'\n", "f.toml");
+  EXPECT_THAT(Codes(result), testing::ElementsAre("KEK_SOURCE_INVALID"));
+  EXPECT_THAT(std::string(result.status().message()), Not(HasSubstr("AAECAwQF")));
+  for (const ConfigValue& value : result.values) {
+    EXPECT_THAT(value.value, Not(HasSubstr("AAECAwQF"))) << value.key;
+  }
+}
+
+TEST(SottoEnvironment, HoldsSettingsAndNoOtherVariable) {
+  ASSERT_EQ(setenv("SOTTO_LOG__LEVEL", "debug", 1), 0);
+  ASSERT_EQ(setenv("SOTTO_KEK", "a secret", 1), 0);
+  const Environment env = SottoEnvironment();
+  EXPECT_EQ(env.count("SOTTO_LOG__LEVEL"), 1u);
+  EXPECT_EQ(env.count("SOTTO_KEK"), 0u);
+  ASSERT_EQ(unsetenv("SOTTO_LOG__LEVEL"), 0);
+  ASSERT_EQ(unsetenv("SOTTO_KEK"), 0);
 }
 
 TEST(LoadConfig, NeedsTheFileThatIsNamed) {
@@ -321,6 +365,12 @@ TEST(LoadConfig, RefusesWhatMakesNoSense) {
        "CONFIG_CONTRADICTION", "gossip.probe"},
       {"a later store", "[store]\nurl='postgres://u:pw@h/d'\n", "STORE_UNSUPPORTED",
        "later version"},
+      {"no source of a KEK", "[encryption]\nkek='vault:x'\n", "KEK_SOURCE_INVALID",
+       "encryption.kek"},
+      {"two sources in one text", "[encryption]\nkek='file:/a,env:B'\n", "KEK_TWO_SOURCES", "two"},
+      {"a name without a folder", "[encryption]\nkek='file:/a'\nkek_active='a'\n",
+       "CONFIG_CONTRADICTION", "no folder"},
+      {"when_down", "[store]\nwhen_down='maybe'\n", "CONFIG_OUT_OF_RANGE", "cached, refuse"},
       {"no store", "[store]\nurl='nonsense'\n", "STORE_URL_INVALID", "store.url"},
       {"socket too long", long_socket.c_str(), "SOCKET_PATH_TOO_LONG", "107"},
       {"tags too long", long_tags.c_str(), "TAGS_INVALID", "512"},

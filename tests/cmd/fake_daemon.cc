@@ -246,9 +246,9 @@ const char kEventsJson[] = R"json({"schema":"sotto.events/1","observer":"gw-1",
 const char kKeysJson[] = R"json({"schema":"sotto.keys/1","observer":"gw-1",
   "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":[
   {"id":"9f3c-21aa","state":"active","algorithm":"AES-256-GCM","generation":2,
-   "frames_sealed":91223117},
+   "kek":"LSfGgNInMfs","frames_sealed":91223117},
   {"id":"77b1-03aa","state":"retired","algorithm":"AES-128-GCM","generation":1,
-   "frames_sealed":null}]})json";
+   "kek":null,"frames_sealed":null}]})json";
 
 const char kTagsJson[] = R"json({"schema":"sotto.tags/1","observer":"gw-1",
   "as_of":"2026-11-21T14:02:11.120Z","complete":true,

@@ -112,6 +112,46 @@ TEST_F(Files, AnImportedKeyHasTheFingerprintOfTheGeneratedOne) {
   EXPECT_FALSE(again.at("created").as_bool());
 }
 
+TEST_F(Files, AKekGoesToItsFileAloneAndWrapsWhatIsImported) {
+  Init();
+  const std::string kek = dir_.File("kek");
+  const RunResult made = RunSotto({"kek", "generate", "--to", kek});
+  ASSERT_EQ(made.exit, 0) << made.err;
+  EXPECT_EQ(made.out.size(), 12u) << made.out;
+  const std::string id = made.out.substr(0, 11);
+  EXPECT_EQ(ModeOf(kek), 0600u);
+  const std::string text = ReadAll(kek);
+  EXPECT_EQ(text.size(), 45u);
+  EXPECT_FALSE(Has(made.out + made.err, text.substr(0, 8)));
+  EXPECT_EQ(RunSotto({"kek", "generate", "--to", kek}).exit, 5) << "never over another one";
+  EXPECT_EQ(ReadAll(kek), text);
+
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "generate", "--to", Key()}).exit, 0);
+  // A plain row first, then the same key with a KEK: wrapped in place.
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "import", "--from", Key()}).exit, 0);
+  std::ofstream(Config(), std::ios::app) << "[encryption]\nkek = \"file:" << kek << "\"\n";
+  const json::value wrapped =
+      DataOf(RunSotto({"--config", Config(), "keys", "import", "--from", Key(), "-o", "json"}));
+  EXPECT_EQ(wrapped.at("kek").as_string(), id);
+  EXPECT_TRUE(wrapped.at("created").as_bool());
+  const std::string database = ReadAll(dir_.File("c/state/sotto.db"));
+  EXPECT_TRUE(Has(database + ReadAll(dir_.File("c/state/sotto.db-wal")), "sottok1:" + id));
+  const json::value again =
+      DataOf(RunSotto({"--config", Config(), "keys", "import", "--from", Key(), "-o", "json"}));
+  EXPECT_FALSE(again.at("created").as_bool());
+  // Without the KEK there is no telling which key the row holds.
+  const RunResult blind = RunSotto({"keys", "import", "--from", Key(), "--cluster", "edge-prod",
+                                    "--store", "sqlite:" + dir_.File("c/state/sotto.db")});
+  EXPECT_TRUE(Has(blind.err, "KEY_EXISTS")) << blind.err;
+  const RunResult named =
+      RunSotto({"keys", "import", "--from", Key(), "--cluster", "edge-prod", "--kek", "file:" + kek,
+                "--store", "sqlite:" + dir_.File("c/state/sotto.db")});
+  EXPECT_EQ(named.exit, 0) << named.err;
+  EXPECT_EQ(chmod(kek.c_str(), 0644), 0);
+  const RunResult open = RunSotto({"--config", Config(), "keys", "import", "--from", Key()});
+  EXPECT_TRUE(Has(open.err, "SECRET_READABLE")) << open.err;
+}
+
 TEST_F(Files, AnotherKeyIsRefused) {
   Init();
   ASSERT_EQ(RunSotto({"--config", Config(), "keys", "generate", "--to", Key()}).exit, 0);

@@ -2,6 +2,7 @@
 // failure changes nothing.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <memory>
@@ -41,6 +42,18 @@ class FakeTarget final : public ReloadTarget {
     handlers = new_handlers;
   }
 
+  absl::StatusOr<KekRingRef> ReadKeks(const Config& config) override {
+    return LookAtKeks(KekSettingsOf(config));
+  }
+  void ApplyKeks(const Config& config, const KekRingRef& new_keks) override {
+    keks = new_keks;
+    accept_plain = config.encryption.accept_plain_update;
+    ++kek_calls;
+  }
+
+  KekRingRef keks;
+  bool accept_plain = false;
+  int kek_calls = 0;
   std::string cert = "first";
   int tls_calls = 0;
   bool refuse_tags = false;
@@ -61,7 +74,7 @@ class ReloadTest : public testing::Test {
     EXPECT_THAT(started.status(), IsOk());
     absl::StatusOr<TlsFiles> files = ReadTlsFiles(started.config);
     EXPECT_THAT(files, IsOk());
-    reloader_ = std::make_unique<Reloader>(sources_, started, *files, &target_);
+    reloader_ = std::make_unique<Reloader>(sources_, started, *files, nullptr, &target_);
   }
 
   void WriteFile(const std::string& name, const std::string& text) {
@@ -88,8 +101,9 @@ TEST_F(ReloadTest, NothingChangedAppliesNothing) {
   const auto summary = reloader_->Run();
   SOTTO_ASSERT_OK(summary);
   EXPECT_THAT(summary->applied, IsEmpty());
-  EXPECT_THAT(summary->unchanged, ElementsAre("log.level", "node.tags", "handler", "sync.tls.ca",
-                                              "sync.tls.cert", "sync.tls.key", "sync.tls.crl"));
+  EXPECT_THAT(summary->unchanged,
+              ElementsAre("log.level", "node.tags", "handler", "sync.tls.ca", "sync.tls.cert",
+                          "sync.tls.key", "sync.tls.crl", "encryption.kek"));
   EXPECT_THAT(summary->needs_restart, IsEmpty());
   EXPECT_EQ(target_.tls_calls, 0);
 }
@@ -104,6 +118,38 @@ TEST_F(ReloadTest, LevelTagsAndARenewedCertificateAreApplied) {
   EXPECT_THAT(target_.tags, ElementsAre(Tag{"zone", "b"}));
   EXPECT_EQ(target_.cert, "second");
   EXPECT_THAT(reloader_->Run()->applied, IsEmpty());
+}
+
+TEST_F(ReloadTest, KeksAreReadAgainAllOrNothing) {
+  const auto append = [this](const std::string& text) {
+    std::ofstream(folder_.File("sottod.toml"), std::ios::app) << text;
+  };
+  ASSERT_EQ(mkdir(folder_.File("keks").c_str(), 0700), 0);
+  WriteFile("keks/a", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+  append("[encryption]\nkek = \"folder:keks\"\n");
+  EXPECT_THAT(reloader_->Run()->applied, ElementsAre("encryption.kek"));
+  ASSERT_NE(target_.keks, nullptr);
+  const KekId first = target_.keks->active()->id();
+  EXPECT_THAT(reloader_->Run()->applied, IsEmpty());
+  EXPECT_EQ(target_.kek_calls, 1);
+  // A second key, and nothing that says which one wraps: nothing changes, log level included.
+  WriteFile("keks/b", "IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+  append("[log.x]\n");
+  EXPECT_THAT(reloader_->Run(), HasCode("RELOAD_FAILED"));
+  WriteConfig("debug", "a", "127.0.0.1:7950");
+  append("[encryption]\nkek = \"folder:keks\"\n");
+  EXPECT_THAT(reloader_->Run(), HasCode("KEK_AMBIGUOUS"));
+  EXPECT_EQ(target_.level, LogLevel::kInfo);
+  EXPECT_EQ(target_.kek_calls, 1);
+  append("kek_active = \"b\"\naccept_plain_update = true\n");
+  EXPECT_THAT(reloader_->Run()->applied, ElementsAre("log.level", "encryption.kek"));
+  EXPECT_NE(target_.keks->active()->id(), first);
+  EXPECT_NE(target_.keks->Find(first), nullptr);
+  EXPECT_TRUE(target_.accept_plain);
+  // The key under the old name is another one.
+  WriteFile("keks/b", "QAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+  EXPECT_THAT(reloader_->Run()->applied, ElementsAre("encryption.kek"));
+  EXPECT_THAT(reloader_->Run()->needs_restart, IsEmpty());
 }
 
 TEST_F(ReloadTest, HandlersAreTakenOverUnlessAProgramMayNotBeRun) {

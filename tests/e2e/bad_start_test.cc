@@ -5,11 +5,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/json/serialize.hpp>
 #include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <utility>
 
+#include "crypto/base64.h"
+#include "crypto/envelope.h"
+#include "crypto/kek.h"
+#include "crypto/keyring.h"
+#include "crypto/secret_bytes.h"
 #include "tests/support/daemon_cluster.h"
 
 namespace sotto {
@@ -83,6 +90,64 @@ class BadStart : public DaemonTest {
   }
 };
 
+// ---- the key at rest ----------------------------------------------------------------------------
+
+constexpr char kKeyText[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+constexpr char kKekText[] = "gAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+constexpr char kOtherKekText[] = "gQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+// kKeyText as a value of the row.
+std::string Wrapped(uint64_t generation, const std::string& cluster = LabOptions().cluster,
+                    const char* kek = kKekText) {
+  const SecretBytes bytes = *DecodeBase64(kKeyText);
+  return *WrapKey(**ClusterKey::Create(bytes.Clone(), cluster, generation), **ParseKekText(kek));
+}
+
+std::string IdOfKek(const char* text) { return ToString((*ParseKekText(text))->id()); }
+
+// Nodes that have a KEK.
+class KeyAtRest : public BadStart {
+ protected:
+  void SetUp() override {
+    BadStart::SetUp();
+    fs::create_directory(folder_.File("keks"));
+    ASSERT_EQ(chmod(folder_.File("keks").c_str(), 0700), 0);
+    SetKek(kKekText);
+  }
+  std::string KekPath() const { return folder_.File("keks/kek"); }
+  void SetKek(const std::string& text) {
+    fs::remove(KekPath());
+    ASSERT_TRUE(WriteNewFile(KekPath(), text + "\n", 0600).ok());
+  }
+  int AddWithKek() {
+    LabNodeSpec spec;
+    spec.more_config = absl::StrCat("\n[encryption]\nkek = \"file:", KekPath(), "\"\n");
+    const int node = Add(spec);
+    Edit(node, "[store]\n", "[store]\npoll = \"1s\"\n");
+    return node;
+  }
+  void StartAndWait(int node) {
+    ASSERT_TRUE(lab_->Start(node).ok());
+    ASSERT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return lab_->Get(node, "/v1/status").ok(); }))
+        << lab_->LogOf(node);
+  }
+  // The key in use, as the API shows it.
+  boost::json::object KeyOf(int node) {
+    const auto keys = lab_->Get(node, "/v1/keys");
+    return keys.ok() ? keys->at("data").as_array().at(0).as_object() : boost::json::object();
+  }
+  std::string Notes(int node) {
+    const auto status = lab_->Get(node, "/v1/status");
+    return status.ok() ? boost::json::serialize(status->at("data").at("notes")) : "";
+  }
+  void ExpectNoSecretIn(const std::string& text) {
+    for (const char* secret : {kKeyText, kKekText, kOtherKekText}) {
+      EXPECT_EQ(text.find(secret), std::string::npos);
+    }
+    EXPECT_EQ(text.find("sottok1:"), std::string::npos) << "a wrapped value is not for logs either";
+  }
+};
+
 constexpr int kBadConfig = 78;
 constexpr int kTryAgain = 75;
 
@@ -120,7 +185,8 @@ TEST_F(BadStart, EveryRowOfTheKeyTable) {
       {"equal bytes", "AAAAAAAAAAAAAAAAAAAAAA==", "KEY_WEAK"},
       {"a password", "cGFzc3dvcmRwYXNzd29yZA==", "KEY_WEAK"},
       {"over 1024 characters", std::string(1028, 'A'), "KEY_TOO_LONG"},
-      {"wrapped", "sottok1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "KEK_MISSING"},
+      {"wrapped", Wrapped(5), "KEK_MISSING"},
+      {"wrapped, and cut", "sottok1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "KEY_CORRUPT"},
       {"wrapped, unknown form", "sottok2:AAAA", "KEY_UNSUPPORTED_VERSION"},
   };
   const int node = Add();
@@ -137,6 +203,161 @@ TEST_F(BadStart, EveryRowOfTheKeyTable) {
     SetKeyRow(good);
     ExpectStarts(node);
   }
+}
+
+TEST_F(KeyAtRest, RunsFromAWrappedRow) {
+  SetKeyRow(Wrapped(5));
+  const int node = AddWithKek();
+  StartAndWait(node);
+  const boost::json::object key = KeyOf(node);
+  EXPECT_EQ(key.at("generation").as_int64(), 5);
+  EXPECT_EQ(key.at("kek").as_string(), IdOfKek(kKekText));
+  EXPECT_EQ(Notes(node).find("KEY"), std::string::npos) << Notes(node);
+  const int second = AddWithKek();
+  ASSERT_TRUE(lab_->Start(second).ok());
+  EXPECT_TRUE(lab_->WaitAgree({node, second}, {node, second}, Seconds(15))) << Views();
+  ExpectNoSecretIn(lab_->LogOf(node) + lab_->LogOf(second) + boost::json::serialize(key));
+}
+
+TEST_F(KeyAtRest, EveryWrappedRowOfTheKeyTable) {
+  const std::string good = Wrapped(5);
+  std::string flipped = good, renamed = Wrapped(5, LabOptions().cluster, kOtherKekText);
+  flipped[good.size() - 8] = flipped[good.size() - 8] == 'A' ? 'B' : 'A';
+  renamed.replace(8, kKekIdChars, IdOfKek(kKekText));
+  const struct {
+    const char* name;
+    std::string value;
+    const char* code;
+  } kRows[] = {
+      {"under another KEK", Wrapped(5, LabOptions().cluster, kOtherKekText), "KEK_MISSING"},
+      {"under another KEK, with this one's id", renamed, "KEK_MISMATCH"},
+      {"one bit flipped", flipped, "KEY_CORRUPT"},
+      {"of another cluster", Wrapped(5, "another"), "KEY_CORRUPT"},
+      {"a later form", "sottok2:" + good.substr(8), "KEY_UNSUPPORTED_VERSION"},
+      {"a trailing newline", good + "\n", "KEY_BAD_BASE64"},
+      {"an older generation", Wrapped(4), "KEY_ROLLBACK"},
+      {"plain", kKeyText, "KEY_PLAIN_REFUSED"},
+  };
+  const int node = AddWithKek();
+  SetKeyRow(good);
+  ExpectStarts(node);  // from now on generation 5 has been used here
+  for (const auto& row : kRows) {
+    SCOPED_TRACE(row.name);
+    SetKeyRow(row.value);
+    ExpectRefused(node, kBadConfig, row.code);
+    ExpectNoSecretIn(lab_->LogOf(node));
+  }
+  SetKeyRow(Wrapped(6));
+  ExpectStarts(node);
+}
+
+TEST_F(KeyAtRest, EveryRowOfTheKekFileTable) {
+  SetKeyRow(Wrapped(5));
+  const int node = AddWithKek();
+  const std::pair<const char*, const char*> kTexts[] = {
+      {"", "KEK_EMPTY"},
+      {"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==", "KEK_BAD_LENGTH"},
+      {"gAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\r", "KEK_BAD_BASE64"},
+      {kOtherKekText, "KEK_MISSING"},
+  };
+  for (const auto& [text, code] : kTexts) {
+    SCOPED_TRACE(code);
+    SetKek(text);
+    ExpectRefused(node, kBadConfig, code);
+    ExpectNoSecretIn(lab_->LogOf(node));
+  }
+  SetKek(kKekText);
+  for (const mode_t mode : {0640, 0604, 0644, 0666}) {
+    SCOPED_TRACE(mode);
+    ASSERT_EQ(chmod(KekPath().c_str(), mode), 0);
+    ExpectRefused(node, kBadConfig, "SECRET_READABLE");
+  }
+  ASSERT_EQ(chmod(KekPath().c_str(), 0600), 0);
+  ASSERT_EQ(chmod(folder_.File("keks").c_str(), 0777), 0);
+  ExpectRefused(node, kBadConfig, "FOLDER_WRITABLE");
+  ASSERT_EQ(chmod(folder_.File("keks").c_str(), 0700), 0);
+  fs::rename(KekPath(), KekPath() + ".away");
+  ExpectRefused(node, kBadConfig, "FILE_MISSING");
+  fs::create_symlink(KekPath() + ".away", KekPath());
+  ExpectRefused(node, kBadConfig, "FILE_NOT_REGULAR");
+  fs::remove(KekPath());
+  ASSERT_EQ(mkfifo(KekPath().c_str(), 0600), 0);
+  ExpectRefused(node, kBadConfig, "FILE_NOT_REGULAR");
+  SetKek(kKekText);
+  ExpectStarts(node);
+}
+
+TEST_F(KeyAtRest, AMintedKeyIsWrapped) {
+  Sql("DELETE FROM Systems");
+  const int node = AddWithKek();
+  StartAndWait(node);
+  EXPECT_EQ(KeyOf(node).at("kek").as_string(), IdOfKek(kKekText));
+  EXPECT_EQ(KeyOf(node).at("generation").as_int64(), 1);
+  lab_->Kill(node);
+  // Once is enough: a row that is gone later was taken away.
+  Sql("DELETE FROM Systems");
+  ExpectRefused(node, kBadConfig, "KEY_MISSING");
+}
+
+// A database that is away at the start, played by somebody who keeps it locked.
+class AwayDatabase {
+ public:
+  explicit AwayDatabase(const std::string& path) {
+    EXPECT_EQ(sqlite3_open(path.c_str(), &db_), SQLITE_OK);
+    // With a write-ahead log, a transaction alone keeps no reader out.
+    for (const char* sql : {"PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"}) {
+      EXPECT_EQ(sqlite3_exec(db_, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sql;
+    }
+  }
+  ~AwayDatabase() { sqlite3_close(db_); }
+  AwayDatabase(const AwayDatabase&) = delete;
+  AwayDatabase& operator=(const AwayDatabase&) = delete;
+
+ private:
+  sqlite3* db_ = nullptr;
+};
+
+TEST_F(KeyAtRest, StartsFromItsCacheWhileTheDatabaseIsAway) {
+  SetKeyRow(Wrapped(5));
+  const int node = AddWithKek();
+  StartAndWait(node);
+  const std::string cache = lab_->File(node, "state") + "/key.cache";
+  ASSERT_TRUE(lab_->WaitUntil(Seconds(10), [&] { return fs::exists(cache); }));
+  const std::string id(KeyOf(node).at("id").as_string());
+  lab_->Kill(node);
+  {
+    const AwayDatabase away(lab_->store_path());
+    StartAndWait(node);
+    EXPECT_EQ(KeyOf(node).at("id").as_string(), id);
+    EXPECT_EQ(KeyOf(node).at("generation").as_int64(), 5);
+    EXPECT_NE(Notes(node).find("KEY_FROM_CACHE"), std::string::npos) << Notes(node);
+    EXPECT_NE(lab_->LogOf(node).find("started_from_key_cache"), std::string::npos);
+  }
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(20), [&] {
+    const std::string notes = Notes(node);
+    return !notes.empty() && notes.find("KEY_FROM_CACHE") == std::string::npos;
+  })) << Notes(node);
+  ExpectNoSecretIn(lab_->LogOf(node));
+  lab_->Kill(node);
+
+  const AwayDatabase away(lab_->store_path());
+  const auto expect_try_again = [&](const char* code) {
+    fs::remove(lab_->File(node, "log"));
+    ASSERT_TRUE(lab_->Start(node).ok());
+    const auto ended = lab_->process(node)->Wait(Seconds(20));
+    ASSERT_TRUE(ended.has_value()) << lab_->LogOf(node);
+    EXPECT_EQ(*ended, kTryAgain) << lab_->LogOf(node);
+    EXPECT_NE(lab_->LogOf(node).find("DB_LOCKED"), std::string::npos);
+    EXPECT_NE(lab_->LogOf(node).find(code), std::string::npos) << lab_->LogOf(node);
+  };
+  fs::copy_file(cache, cache + ".good");
+  std::fstream(cache, std::ios::in | std::ios::out).seekp(150).put('!');
+  expect_try_again("KEY_CACHE_CORRUPT");
+  fs::remove(cache);
+  expect_try_again("KEY_CACHE_MISSING");
+  fs::rename(cache + ".good", cache);
+  Edit(node, "[store]\n", "[store]\nwhen_down = \"refuse\"\n");
+  expect_try_again("DB_LOCKED");
 }
 
 TEST_F(BadStart, AStoreThatIsNotThere) {

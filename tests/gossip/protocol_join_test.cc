@@ -27,9 +27,7 @@ class Joiner : public ::testing::Test {
     announced = d.now;
   }
 
-  Source SourceOf(std::string_view peer) const {
-    return {std::string(peer), d.Peer(peer).boot_id};
-  }
+  Source SourceOf(std::string_view peer) const { return {std::string(peer), d.Peer(peer).boot_id}; }
   // Pings since the test began, and who got them.
   std::vector<std::pair<std::string, uint64_t>> Pings() const {
     std::vector<std::pair<std::string, uint64_t>> pings;

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "crypto/base64.h"
+#include "crypto/envelope.h"
+#include "crypto/kek.h"
 #include "gossip/base/coded_error.h"
 #include "store/open_store.h"
 #include "tests/support/raw_sqlite.h"
@@ -24,6 +26,11 @@ constexpr char kGood16[] = "AAECAwQFBgcICQoLDA0ODw==";
 constexpr char kGood24[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 constexpr char kGood32[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+// kGood32 of the cluster "edge", generation 5, under the KEK of bytes 64, 65, 66, …
+constexpr char kWrapped[] =
+    "sottok1:LSfGgNInMfs:5:tQcg8HDDro4/nsP/1OIOBn77QSv38ubG62DzytjtkiVkZWZnaGlqa2xtbm8HZD"
+    "Pekig/eoRJXOqZ5rtqV1tIkePtaFNcqTygg/iExgP5cZvFATTgRsJGU/+fEVc=";
+
 std::string KeyText(const ClusterKeyRef& key) { return EncodeBase64(key->secret().view()); }
 
 std::string Base64Of(std::string_view bytes) {
@@ -35,6 +42,25 @@ std::string Counting(size_t n) {
   std::string bytes;
   for (size_t i = 0; i < n; ++i) bytes += static_cast<char>(i);
   return Base64Of(bytes);
+}
+
+KekRef KekFrom(uint8_t from) {
+  std::vector<uint8_t> bytes;
+  for (size_t i = 0; i < Kek::kKeyBytes; ++i) bytes.push_back(static_cast<uint8_t>(from + i));
+  return *Kek::Create(SecretBytes(bytes), /*allow_weak=*/true);
+}
+
+// Of a node that wraps under the KEK of bytes `from`, `from` + 1, …
+KeyPolicy WithKek(uint8_t from, std::vector<KekRef> others = {}) {
+  KeyPolicy policy;
+  policy.keks = *KekRing::Create(KekFrom(from), std::move(others));
+  return policy;
+}
+
+std::string Wrapped(const char* plain, const std::string& cluster, uint64_t generation,
+                    uint8_t kek = 64) {
+  const SecretBytes bytes = *DecodeKeyBase64(plain);
+  return *WrapKey(**ClusterKey::Create(bytes.Clone(), cluster, generation), *KekFrom(kek));
 }
 
 class ClusterKeyTest : public testing::Test {
@@ -98,7 +124,10 @@ std::vector<BadValue> BadValues() {
       {"16 zeros", Base64Of(std::string(16, '\0')), "KEY_WEAK"},
       {"a password", Base64Of("passwordpassword"), "KEY_WEAK"},
       {"1025 characters", std::string(1025, 'A'), "KEY_TOO_LONG"},
-      {"wrapped", "sottok1:AAAAAAAA:1:AAAA", "KEK_MISSING"},
+      {"wrapped, and no KEK here", kWrapped, "KEK_MISSING", "LSfGgNInMfs"},
+      {"wrapped, and cut", std::string(kWrapped).substr(0, 40), "KEY_BAD_BASE64"},
+      {"wrapped, and cut to four's end", std::string(kWrapped).substr(0, 42), "KEY_CORRUPT"},
+      {"wrapped, an id too short", "sottok1:AAAAAAAA:1:AAAA", "KEY_CORRUPT"},
       {"wrapped in a later form", "sottok2:x", "KEY_UNSUPPORTED_VERSION"},
   };
 }
@@ -259,6 +288,132 @@ TEST(ClusterKeyRace, ManyProcessesEndWithOneKey) {
     EXPECT_EQ(ids.size(), 1u) << text;
     EXPECT_EQ(makers, 1) << text;
   }
+}
+
+// ---- wrapped values -----------------------------------------------------------------------------
+
+TEST_F(ClusterKeyTest, EveryWrappedRowHasItsCode) {
+  std::string flipped = kWrapped;
+  flipped[flipped.size() - 8] = flipped[flipped.size() - 8] == 'A' ? 'B' : 'A';
+  std::string renamed = Wrapped(kGood32, kCluster, 5, 65);
+  renamed.replace(8, kKekIdChars, ToString(KekFrom(64)->id()));
+  KeyPolicy seen = WithKek(64);
+  seen.generation_seen = 6;
+  KeyPolicy seen_this = WithKek(64);
+  seen_this.generation_seen = 5;
+  const struct {
+    const char* name;
+    std::string value;
+    KeyPolicy policy;
+    const char* code;
+  } kRows[] = {
+      {"the KEK is right", kWrapped, WithKek(64), "OK"},
+      {"the KEK is one that no longer wraps", kWrapped, WithKek(1, {KekFrom(64)}), "OK"},
+      {"no KEK", kWrapped, {}, "KEK_MISSING"},
+      {"another KEK", kWrapped, WithKek(65), "KEK_MISSING"},
+      {"another KEK under this one's id", renamed, WithKek(64), "KEK_MISMATCH"},
+      {"one bit flipped", flipped, WithKek(64), "KEY_CORRUPT"},
+      {"of another cluster", Wrapped(kGood32, "edge2", 5), WithKek(64), "KEY_CORRUPT"},
+      {"a later form", "sottok2:" + std::string(kWrapped).substr(8), WithKek(64),
+       "KEY_UNSUPPORTED_VERSION"},
+      {"a trailing newline", std::string(kWrapped) + "\n", WithKek(64), "KEY_BAD_BASE64"},
+      {"a lower generation than seen", kWrapped, seen, "KEY_ROLLBACK"},
+      {"the generation seen", kWrapped, seen_this, "OK"},
+      {"a plain key", kGood32, WithKek(64), "KEY_PLAIN_REFUSED"},
+      {"an empty value", "", WithKek(64), "KEY_EMPTY"},
+      {"no key at all", "rubbish", WithKek(64), "KEY_BAD_BASE64"},
+      {"a plain weak key", Base64Of("passwordpassword"), WithKek(64), "KEY_WEAK"},
+  };
+  for (const auto& row : kRows) {
+    const auto stored = LoadValue(row.value, row.policy);
+    if (std::string_view(row.code) == "OK") {
+      SOTTO_ASSERT_OK(stored);
+      EXPECT_EQ(KeyText(stored->key), kGood32) << row.name;
+      EXPECT_EQ(stored->key->generation(), 5u) << row.name;
+      EXPECT_EQ(stored->kek, KekFrom(64)->id()) << row.name;
+      continue;
+    }
+    EXPECT_THAT(stored, HasCode(row.code)) << row.name;
+    const std::string message(stored.status().message());
+    EXPECT_EQ(message.find(std::string(kGood32).substr(0, 12)), std::string::npos) << row.name;
+    EXPECT_EQ(message.find(std::string(kWrapped).substr(30, 12)), std::string::npos) << row.name;
+    // Never does a bad value lead to a fresh key.
+    KeyPolicy may_create = row.policy;
+    may_create.may_create = true;
+    EXPECT_THAT(LoadOrCreateClusterKey(*table_, kCluster, may_create), HasCode(row.code));
+    EXPECT_EQ(raw_.Run("SELECT count(*) FROM Systems"), "1");
+  }
+}
+
+// The row's name in the table is not part of what is bound: a value mirrored from one table's row
+// into another's opens, and one of another cluster does not.
+TEST_F(ClusterKeyTest, AWrappedValueOpensInEitherRowOfItsCluster) {
+  raw_.SetRow("ClusterEncryptionKey:edge", kWrapped);
+  const auto own = LoadClusterKey(*table_, kCluster, WithKek(64));
+  SOTTO_ASSERT_OK(own);
+  EXPECT_EQ(own->row, "ClusterEncryptionKey:edge");
+  EXPECT_EQ(KeyText(own->key), kGood32);
+  raw_.SetRow("ClusterEncryptionKey:other", kWrapped);
+  EXPECT_THAT(LoadClusterKey(*table_, "other", WithKek(64)), HasCode("KEY_CORRUPT"));
+}
+
+TEST_F(ClusterKeyTest, APlainValuePassesOnlyWhereItIsAccepted) {
+  KeyPolicy accepts = WithKek(64);
+  accepts.accept_plain = true;
+  accepts.generation_seen = 9;
+  const auto stored = LoadValue(kGood32, accepts);
+  SOTTO_ASSERT_OK(stored);
+  EXPECT_FALSE(stored->kek.has_value());
+  EXPECT_EQ(stored->key->generation(), 1u);
+  EXPECT_FALSE(LoadValue(kGood32)->kek.has_value());
+}
+
+TEST_F(ClusterKeyTest, AMintedKeyIsWrappedWhereThereIsAKek) {
+  KeyPolicy policy = WithKek(64);
+  policy.may_create = true;
+  const auto first = LoadOrCreateClusterKey(*table_, kCluster, policy);
+  SOTTO_ASSERT_OK(first);
+  EXPECT_TRUE(first->created);
+  EXPECT_EQ(first->kek, KekFrom(64)->id());
+  const std::string row = raw_.Run("SELECT Value FROM Systems");
+  EXPECT_TRUE(IsWrappedKey(row));
+  EXPECT_EQ(row.find(KeyText(first->key)), std::string::npos);
+  const auto second = LoadOrCreateClusterKey(*table_, kCluster, policy);
+  SOTTO_ASSERT_OK(second);
+  EXPECT_FALSE(second->created);
+  EXPECT_TRUE(second->key->secret() == first->key->secret());
+  EXPECT_EQ(raw_.Run("SELECT Value FROM Systems"), row);
+}
+
+TEST_F(ClusterKeyTest, ImportWrapsAndKeepsTheGeneration) {
+  const KeyPolicy policy = WithKek(64);
+  // A plain row from before the KEK: the same key from its file wraps it in place.
+  raw_.SetRow("ClusterEncryptionKey", kGood32);
+  const ClusterKeyRef key = *ParseClusterKeyText(kGood32, kCluster, policy);
+  const auto wrapped = ImportClusterKey(*table_, key, policy, false);
+  SOTTO_ASSERT_OK(wrapped);
+  EXPECT_TRUE(wrapped->created);
+  EXPECT_EQ(KeyText(LoadClusterKey(*table_, kCluster, policy)->key), kGood32);
+  // Once more changes nothing.
+  const std::string row = raw_.Run("SELECT Value FROM Systems");
+  EXPECT_FALSE(ImportClusterKey(*table_, key, policy, false)->created);
+  EXPECT_EQ(raw_.Run("SELECT Value FROM Systems"), row);
+  // Under another KEK: rewritten, and of the generation that it had.
+  raw_.SetRow("ClusterEncryptionKey", kWrapped);
+  const KeyPolicy next = WithKek(65, {KekFrom(64)});
+  SOTTO_EXPECT_OK(ImportClusterKey(*table_, key, next, false));
+  const auto rewrapped = LoadClusterKey(*table_, kCluster, WithKek(65));
+  SOTTO_ASSERT_OK(rewrapped);
+  EXPECT_EQ(rewrapped->key->generation(), 5u);
+  // Another key is the next generation, and not without being told.
+  const ClusterKeyRef other = *ParseClusterKeyText(kGood16, kCluster, next);
+  EXPECT_THAT(ImportClusterKey(*table_, other, next, false), HasCode("KEY_EXISTS"));
+  SOTTO_EXPECT_OK(ImportClusterKey(*table_, other, next, true));
+  EXPECT_EQ(LoadClusterKey(*table_, kCluster, next)->key->generation(), 6u);
+  // A file may hold a wrapped key too.
+  const auto from_file = ParseClusterKeyText(std::string(kWrapped) + "\n", kCluster, policy);
+  SOTTO_ASSERT_OK(from_file);
+  EXPECT_EQ((*from_file)->generation(), 5u);
 }
 
 // ---- import -------------------------------------------------------------------------------------

@@ -8,7 +8,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "crypto/kek.h"
 #include "gossip/base/coded_error.h"
 #include "store/open_store.h"
 #include "tests/support/raw_sqlite.h"
@@ -20,6 +23,10 @@ namespace {
 
 constexpr char kKey[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 constexpr char kOtherKey[] = "IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+// kKey of the cluster "edge", generation 5, under the KEK of bytes 64, 65, 66, …
+constexpr char kWrapped[] =
+    "sottok1:LSfGgNInMfs:5:tQcg8HDDro4/nsP/1OIOBn77QSv38ubG62DzytjtkiVkZWZnaGlqa2xtbm8HZD"
+    "Pekig/eoRJXOqZ5rtqV1tIkePtaFNcqTygg/iExgP5cZvFATTgRsJGU/+fEVc=";
 constexpr auto kDeadline = std::chrono::seconds(30);
 
 // A watcher over a database that the test changes beside it.
@@ -97,7 +104,8 @@ TEST_F(KeyWatcherTest, KeepsTheLastGoodKeyWhateverTheRowHolds) {
       {"AAECAwQFBgcICQoLDA0O", "KEY_BAD_LENGTH"},
       {"00112233445566778899aabbccddeeff", "KEY_LOOKS_HEX"},
       {"cGFzc3dvcmRwYXNzd29yZA==", "KEY_WEAK"},
-      {"sottok1:AAAAAAAA:1:AAAA", "KEK_MISSING"},
+      {"sottok1:AAAAAAAA:1:AAAA", "KEY_CORRUPT"},
+      {kWrapped, "KEK_MISSING"},
       {"sottok2:x", "KEY_UNSUPPORTED_VERSION"},
       {kOtherKey, "KEY_CHANGED"},
   };
@@ -142,6 +150,51 @@ TEST_F(KeyWatcherTest, KeepsTheKeyWhenTheDatabaseGoesOrIsLocked) {
   EXPECT_EQ(watcher_->Latest().key, key_);
   ASSERT_EQ(rename(dir_.File("away").c_str(), dir_.File("s.db").c_str()), 0);
   SOTTO_EXPECT_OK(Look().status);
+}
+
+TEST_F(KeyWatcherTest, TakesOtherKeksWhileItRuns) {
+  std::vector<uint8_t> bytes;
+  for (uint8_t i = 0; i < 32; ++i) bytes.push_back(static_cast<uint8_t>(64 + i));
+  const KekRef kek = *Kek::Create(SecretBytes(bytes), /*allow_weak=*/true);
+  KeyPolicy policy;
+  policy.keks = *KekRing::Create(kek, {});
+  watcher_->SetPolicy(policy);
+  EXPECT_THAT(Look().status, HasCode("KEY_PLAIN_REFUSED"));
+  raw_->SetRow("ClusterEncryptionKey", kWrapped);
+  const KeyReport wrapped = Look();
+  SOTTO_EXPECT_OK(wrapped.status);
+  EXPECT_EQ(wrapped.kek, kek->id());
+  EXPECT_EQ(wrapped.key, key_);
+  policy.generation_seen = 6;
+  watcher_->SetPolicy(policy);
+  EXPECT_THAT(Look().status, HasCode("KEY_ROLLBACK"));
+  watcher_->SetPolicy({});
+  EXPECT_THAT(Look().status, HasCode("KEK_MISSING"));
+  EXPECT_EQ(Look().key, key_);
+}
+
+// A start from the key cache: no table could be opened, and each look tries it.
+TEST_F(KeyWatcherTest, WaitsForATableThatWasNotThere) {
+  ASSERT_EQ(rename(dir_.File("s.db").c_str(), dir_.File("away").c_str()), 0);
+  table_.reset();
+  KeyWatcher::Options options{.interval = std::chrono::hours(1)};
+  options.table_status = CodedError(absl::StatusCode::kUnavailable, "DB_UNAVAILABLE", "away");
+  options.open = [this]() -> absl::StatusOr<std::shared_ptr<SystemsTable>> {
+    auto opened = OpenSystemsTable("sqlite:" + dir_.File("s.db"));
+    if (!opened.ok()) return opened.status();
+    return std::shared_ptr<SystemsTable>(*std::move(opened));
+  };
+  Watch(options);
+  EXPECT_THAT(watcher_->Latest().status, HasCode("DB_UNAVAILABLE"));
+  EXPECT_TRUE(watcher_->Latest().from_cache);
+  EXPECT_EQ(watcher_->Latest().last_read.time_since_epoch().count(), 0);
+  EXPECT_THAT(Look().status, HasCode("DB_MISSING"));
+  EXPECT_TRUE(watcher_->Latest().from_cache);
+  ASSERT_EQ(rename(dir_.File("away").c_str(), dir_.File("s.db").c_str()), 0);
+  const KeyReport back = Look();
+  SOTTO_EXPECT_OK(back.status);
+  EXPECT_TRUE(back.changed);
+  EXPECT_FALSE(back.from_cache);
 }
 
 TEST_F(KeyWatcherTest, EndsAtOnceThoughTheIntervalIsLong) {

@@ -7,8 +7,10 @@
 #include <string>
 
 #include "crypto/authority.h"
+#include "crypto/envelope.h"
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
+#include "store/kek_source.h"
 #include "store/open_store.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -16,6 +18,8 @@
 
 namespace sotto {
 namespace {
+
+constexpr char kPlainKey[] = "IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 class NodeFilesTest : public ::testing::Test {
  protected:
@@ -87,6 +91,36 @@ TEST_F(NodeFilesTest, NamesThatAreSetStayAndMustFitTheCertificate) {
   EXPECT_EQ("gw-2", options.name);
   EXPECT_EQ("edge-prod", options.cluster);
   EXPECT_THAT(Node::Start(std::move(options)), HasCode("CERT_WRONG_NAME"));
+}
+
+TEST_F(NodeFilesTest, AWrappedKeyNeedsItsKek) {
+  const std::string kek = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+  Write("kek", kek, 0600);
+  const auto wrap = [&](uint64_t generation) {
+    const auto keks = LookAtKeks({.source = "file:" + folder_.File("kek")});
+    ASSERT_THAT(keks, IsOk());
+    const auto table = OpenSystemsTable(files_.store);
+    ASSERT_THAT(table, IsOk());
+    const auto old = (*table)->Get(kClusterKeyRow);
+    ASSERT_THAT(old, IsOk());
+    const ClusterKeyRef key =
+        *ParseClusterKeyText(kPlainKey, "edge-prod", KeyPolicy{.keks = *keks});
+    const auto numbered = ClusterKey::Create(key->secret().Clone(), "edge-prod", generation);
+    ASSERT_THAT((*table)->Replace(kClusterKeyRow, *old, *WrapKey(**numbered, *(*keks)->active())),
+                IsOk());
+  };
+  wrap(5);
+  EXPECT_THAT(Refused(), HasCode("KEK_MISSING"));
+  files_.kek = "file:" + folder_.File("none");
+  EXPECT_THAT(Refused(), HasCode("FILE_MISSING"));
+  files_.kek = "file:" + folder_.File("kek");
+  {
+    NodeOptions options;
+    ASSERT_THAT(LoadNodeFiles(files_, &options), IsOk());
+    EXPECT_EQ(5u, options.keys.front()->generation());
+  }
+  wrap(4);
+  EXPECT_THAT(Refused(), HasCode("KEY_ROLLBACK"));
 }
 
 TEST_F(NodeFilesTest, WhatIsWrongIsNamed) {

@@ -49,6 +49,36 @@ TEST(NodeState, RaisesAndNeverFalls) {
   EXPECT_THAT((*state)->Bump(), HasCode("STATE_EXHAUSTED"));
 }
 
+TEST(NodeState, RemembersTheHighestGenerationOfTheKey) {
+  const TempDir dir;
+  {
+    const auto state = NodeState::Open(dir.path(), "c", "n");
+    SOTTO_ASSERT_OK(state);
+    EXPECT_EQ((*state)->key_generation(), 0u);
+    SOTTO_EXPECT_OK((*state)->Bump());
+    EXPECT_EQ(Read(dir.File("node.state")).substr(0, 18), "sotto-node-state 1")
+        << "without a wrapped key, as older releases read it";
+    SOTTO_EXPECT_OK((*state)->RaiseKeyGenerationTo(7));
+    SOTTO_EXPECT_OK((*state)->RaiseKeyGenerationTo(3));
+    EXPECT_EQ((*state)->key_generation(), 7u);
+  }
+  {
+    const auto state = NodeState::Open(dir.path(), "c", "n");
+    SOTTO_ASSERT_OK(state);
+    SOTTO_EXPECT_OK((*state)->recovered());
+    EXPECT_EQ((*state)->key_generation(), 7u);
+    EXPECT_EQ((*state)->boot_number(), 1u);
+    EXPECT_THAT((*state)->Bump(), IsOkAndHolds(testing::Eq(2u)));
+    EXPECT_EQ((*state)->key_generation(), 7u);
+    SOTTO_EXPECT_OK((*state)->AcceptRollbackTo(2));
+    SOTTO_EXPECT_OK((*state)->RaiseTo(9));
+  }
+  const auto state = NodeState::Open(dir.path(), "c", "n");
+  SOTTO_ASSERT_OK(state);
+  EXPECT_EQ((*state)->key_generation(), 2u);
+  EXPECT_EQ((*state)->boot_number(), 9u);
+}
+
 TEST(NodeState, OneDaemonAFolder) {
   const TempDir dir;
   auto first = NodeState::Open(dir.path(), "c", "n");

@@ -41,7 +41,7 @@ MATCHER_P(IsOkAndHolds, inner, "is OK and holds the value") {
     *result_listener << "which is " << StatusOf(arg).ToString();
     return false;
   }
-  return testing::ExplainMatchResult(inner, *arg, result_listener);
+  return ::testing::ExplainMatchResult(inner, *arg, result_listener);
 }
 
 }  // namespace sotto

@@ -21,6 +21,7 @@ void AddEvents(Verb& root);
 void AddExplain(Verb& root);
 void AddForget(Verb& root);
 void AddJoin(Verb& root);
+void AddKek(Verb& root);
 void AddKeys(Verb& root);
 void AddLeave(Verb& root);
 void AddMembers(Verb& root);

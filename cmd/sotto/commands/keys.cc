@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "cmd/config/check_config.h"
 #include "cmd/sotto/api_client.h"
 #include "cmd/sotto/commands/commands.h"
 #include "cmd/sotto/commands/local_files.h"
@@ -20,6 +21,7 @@
 #include "gossip/member.h"
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
+#include "store/kek_source.h"
 #include "store/open_store.h"
 
 namespace sotto::cli {
@@ -28,7 +30,7 @@ namespace {
 namespace json = boost::json;
 
 struct Flags {
-  std::string to, from, cluster, store;
+  std::string to, from, cluster, store, kek;
   std::string bits = "256";
 };
 
@@ -56,6 +58,8 @@ int ListKeys(Context& context) {
   view.fields.push_back(plain("FINGERPRINT", "id", false));
   view.fields.push_back(plain("STATE", "state", false));
   view.fields.push_back(plain("ALGORITHM", "algorithm", false));
+  view.fields.push_back(plain("KEK", "kek", false));
+  view.fields.back().wide = true;
   view.fields.push_back(plain("FRAMES SEALED", "frames_sealed", true));
   view.fields.back().raw = view.fields.back().text;
   view.fields.back().text = [](const json::value& row) {
@@ -145,6 +149,15 @@ absl::Status ReadKeyText(Context& context, const std::string& from, SecretText* 
   return absl::OkStatus();
 }
 
+// The KEKs of --kek, else of the configuration; none where both say nothing.
+absl::Status ReadKeks(const Flags& flags, const Config& config, KeyPolicy* policy) {
+  KekSettings settings = KekSettingsOf(config, ServiceOwner(config));
+  if (!flags.kek.empty()) settings = {.source = flags.kek};
+  KekLoader loader;
+  SOTTO_ASSIGN_OR_RETURN(policy->keks, loader.Load(settings));
+  return absl::OkStatus();
+}
+
 struct ImportTarget {
   std::string cluster;
   std::string url;
@@ -154,14 +167,15 @@ struct ImportTarget {
 
 absl::StatusOr<ImportTarget> TargetOf(const Context& context, const Flags& flags) {
   ImportTarget target;
+  Config config;
   if (flags.store.empty() || flags.cluster.empty()) {
-    SOTTO_ASSIGN_OR_RETURN(const Config config, LoadSettings(context));
+    SOTTO_ASSIGN_OR_RETURN(config, LoadSettings(context));
     target.cluster = config.node.cluster;
     target.url = config.store.url;
     target.options.create = config.store.create && flags.store.empty();
-    target.policy.allow_weak = config.encryption.allow_weak_key;
-    target.policy.allow_hex_looking = config.encryption.allow_hex_looking_key;
+    target.policy = KeyPolicyOf(config, nullptr);
   }
+  SOTTO_RETURN_IF_ERROR(ReadKeks(flags, config, &target.policy));
   if (!flags.store.empty()) target.url = flags.store;
   if (!flags.cluster.empty()) target.cluster = flags.cluster;
   SOTTO_ASSIGN_OR_RETURN(target.cluster, ClusterName(context, target.cluster));
@@ -196,16 +210,19 @@ int ImportKey(Context& context, const Flags& flags) {
   }
   const std::string id = ToString(stored->key->id());
   const std::string url = RedactStoreUrl(target->url);
-  const json::value envelope =
-      LocalEnvelope("sotto.key/1", {{"id", id},
-                                    {"algorithm", std::string(ToString(stored->key->algorithm()))},
-                                    {"cluster", target->cluster},
-                                    {"store", url},
-                                    {"row", stored->row},
-                                    {"created", stored->created}});
+  const json::value envelope = LocalEnvelope(
+      "sotto.key/1",
+      {{"id", id},
+       {"algorithm", std::string(ToString(stored->key->algorithm()))},
+       {"cluster", target->cluster},
+       {"store", url},
+       {"row", stored->row},
+       {"kek", stored->kek ? json::value(ToString(*stored->kek)) : json::value(nullptr)},
+       {"created", stored->created}});
   return PrintDone(context, envelope,
                    "key " + id + (stored->created ? " now stands" : " stood already") + " in " +
-                       url + ", row " + stored->row);
+                       url + ", row " + stored->row +
+                       (stored->kek ? ", wrapped under " + ToString(*stored->kek) : ""));
 }
 
 }  // namespace
@@ -230,6 +247,7 @@ void AddKeys(Verb& root) {
       .Text("--from", &flags->from, "FILE", "the key's text; - for standard input")
       .Text("--store", &flags->store, "URL", "instead of the configuration's, sqlite:/path")
       .Text("--cluster", &flags->cluster, "NAME", "instead of the configuration's")
+      .Text("--kek", &flags->kek, "SOURCE", "what wraps it there, instead of the configuration's")
       .Example("sotto keys import --from cluster.key", "into the store of /etc/sotto/sottod.toml")
       .Run([&context, flags] { return ImportKey(context, *flags); });
 }
