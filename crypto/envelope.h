@@ -1,4 +1,4 @@
-// The cluster's key at rest: wrapped under a KEK, in one line of text (design K6, decision 0013).
+// The cluster's key at rest: wrapped under a KEK, in one line of text (design K6, decision 0016).
 //
 //   sottok1:<KEK id>:<generation>:<base64 of commitment || nonce || ciphertext || tag>
 //

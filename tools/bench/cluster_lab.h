@@ -1,9 +1,9 @@
 // N full nodes of one cluster in this process, on loopback, through the public library alone:
 // frames, statements, sockets, TLS. What the cluster bench measures with.
 //
-// Each thread runs one io_context with its part of the nodes, which share, unless told otherwise, one
-// cache of certificates and verified statements. Nothing runs before Go(). Threads: one caller; callbacks of
-// the nodes come on these threads and only touch their own Observer, under its lock.
+// Each thread runs one io_context with its part of the nodes. These share, unless told otherwise,
+// one cache of certificates and verified statements. Nothing runs before Go(). Threads: one caller;
+// callbacks of the nodes come on these threads and only touch their own Observer, under its lock.
 #ifndef SOTTO_TOOLS_BENCH_CLUSTER_LAB_H_
 #define SOTTO_TOOLS_BENCH_CLUSTER_LAB_H_
 
