@@ -361,9 +361,9 @@ EventDifference Protocol::CompareEvents(std::span<const uint64_t> theirs) const 
 std::vector<StatementRef> Protocol::FindEvents(std::span<const uint64_t> ids) const {
   return impl_->events().Find(ids);
 }
-void Protocol::HandleSyncEvents(Instant now, const Source& from,
+void Protocol::HandleSyncEvents(Instant now, const Source& from, SyncSide side,
                                 std::span<const StatementRef> events, uint64_t clock) {
-  impl_->HandleSyncEvents(now, from, events, clock);
+  impl_->HandleSyncEvents(now, from, side, events, clock);
 }
 Say Protocol::PrepareEvent(Instant now, std::string_view name, std::string_view payload,
                            bool coalesce) {

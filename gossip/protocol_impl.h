@@ -119,8 +119,8 @@ class Protocol::Impl {
   uint64_t event_digest() const { return events_.digest(); }
   uint64_t event_clock() const { return lamport_; }
   const UserEventStore& events() const { return events_; }
-  void HandleSyncEvents(Instant now, const Source& from, std::span<const StatementRef> events,
-                        uint64_t clock);
+  void HandleSyncEvents(Instant now, const Source& from, SyncSide side,
+                        std::span<const StatementRef> events, uint64_t clock);
   Say PrepareEvent(Instant now, std::string_view name, std::string_view payload, bool coalesce);
   Say PrepareQuery(Instant now, const QueryRequest& request);
   Say PrepareAnswer(Instant now, const Hash256& query, std::string_view payload);
@@ -398,11 +398,16 @@ class Protocol::Impl {
   enum class Path : uint8_t { kOwn, kGossip, kSync };
   // A statement of a said kind, verified; `source` has sent it, if known.
   void HearSaid(const StatementRef& statement, const MemberEntry* source);
-  void HearEvent(const StatementRef& statement, Path path);
+  // Whether it was new and is told here.
+  bool HearEvent(const StatementRef& statement, Path path);
   void Deliver(const StatementRef& statement);
   void OnSaidSigned(const StatementRef& statement);
   // Whether `lamport` is one that the clock may follow.
   bool WitnessLamport(uint64_t lamport);
+  // Whether `from` answers as a contact of ours, and not as a member that we have picked.
+  bool IsFromContact(const Source& from) const;
+  // A contact says how far the cluster is; what lies before is history to us.
+  void TakeStart(std::span<const StatementRef> events, uint64_t clock);
   // Said by a process of its member that has since been replaced.
   bool IsOfFormerLife(const Statement& statement) const;
   SayResult MaySay(const Said& said, size_t payload_bytes) const;
@@ -574,8 +579,9 @@ class Protocol::Impl {
   SignerRecords answer_rates_;  // answers passed on for each member
   Instant say_full_at_;         // our own bucket, as the instant it will be full again (GCRA)
   uint64_t lamport_ = 0;
-  uint64_t start_lamport_ = 0;           // what the first sync told: older is history
-  bool events_begun_ = false;            // that sync has been, or there is nobody to ask
+  uint64_t start_lamport_ = 0;           // what others were at when we started: older is history
+  bool events_begun_ = false;            // the start is known, or there is nobody to ask
+  bool telling_history_ = false;         // while events of before our start are heard
   bool check_events_ = false;            // we were away for longer than digests are shown
   std::optional<EventSync> event_sync_;  // in flight
   OwnQueries own_queries_;

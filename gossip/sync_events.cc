@@ -12,12 +12,13 @@ namespace sotto {
 
 using boost::asio::awaitable;
 
-awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, EventRows rows) {
+awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, SyncSide side,
+                                   EventRows rows) {
   SyncHost& host = talk->host();
   absl::StatusOr<std::vector<StatementRef>> events =
       co_await talk->Resolve(std::move(rows.statements));
   if (!events.ok()) co_return events.status();
-  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), *events, rows.clock);
+  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), side, *events, rows.clock);
   host.Pump();
   co_return absl::OkStatus();
 }
@@ -48,7 +49,7 @@ awaitable<absl::Status> ExchangeEvents(std::shared_ptr<Conversation> talk) {
                          absl::StrCat(talk->peer().name, " did not tell its user events"));
   }
   const std::vector<uint64_t> wanted = std::move(rows->wanted);
-  status = co_await TakeEvents(talk, std::move(*rows));
+  status = co_await TakeEvents(talk, SyncSide::kClient, std::move(*rows));
   if (!status.ok() || wanted.empty()) co_return status;
   StreamMessage told = EventRows{RawOf(protocol.FindEvents(wanted)), {}, protocol.event_clock()};
   co_return co_await talk->Send(std::move(told));
@@ -57,7 +58,7 @@ awaitable<absl::Status> ExchangeEvents(std::shared_ptr<Conversation> talk) {
 awaitable<absl::Status> CompareEvents(std::shared_ptr<Conversation> talk, SyncEqual theirs) {
   SyncHost& host = talk->host();
   if (theirs.events != host.protocol().event_digest()) co_return co_await ExchangeEvents(talk);
-  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), {}, theirs.clock);
+  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), SyncSide::kClient, {}, theirs.clock);
   host.Pump();
   co_return absl::OkStatus();
 }

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "gossip/conversation.h"
+#include "gossip/protocol.h"
 #include "gossip/wire.h"
 
 namespace sotto {
@@ -22,8 +23,9 @@ boost::asio::awaitable<absl::Status> CompareEvents(std::shared_ptr<Conversation>
 // The server's side: what the client lacks, and what is wished for.
 boost::asio::awaitable<absl::Status> AnswerEventIds(std::shared_ptr<Conversation> talk,
                                                     EventIds ids);
-// Events of the other end, verified, into the core.
-boost::asio::awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, EventRows rows);
+// Events of the other end, verified, into the core. `side` is ours.
+boost::asio::awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, SyncSide side,
+                                                EventRows rows);
 
 }  // namespace sotto
 

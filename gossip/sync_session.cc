@@ -235,7 +235,7 @@ awaitable<absl::Status> Answer(std::shared_ptr<Conversation> talk, StreamMessage
   }
   if (auto* events = std::get_if<EventRows>(&message)) {
     if (!*sync_place) co_return absl::CancelledError();
-    co_return co_await TakeEvents(talk, std::move(*events));
+    co_return co_await TakeEvents(talk, SyncSide::kServer, std::move(*events));
   }
   std::vector<std::string>* raw = nullptr;
   if (auto* dead = std::get_if<SyncTombstones>(&message)) raw = &dead->statements;
