@@ -12,6 +12,9 @@ namespace sotto {
 
 using boost::asio::awaitable;
 
+namespace {
+
+// Events of the other end, verified, into the core. `side` is ours.
 awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, SyncSide side,
                                    EventRows rows) {
   SyncHost& host = talk->host();
@@ -23,12 +26,23 @@ awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, SyncSide 
   co_return absl::OkStatus();
 }
 
+}  // namespace
+
 awaitable<absl::Status> AnswerEventIds(std::shared_ptr<Conversation> talk, EventIds ids) {
   Protocol& protocol = talk->host().protocol();
   EventDifference difference = protocol.CompareEvents(ids.ids);
+  // What is wished for comes back in one message.
+  talk->channel().LimitMessages(kStreamMessageBytesMax);
   StreamMessage told =
       EventRows{RawOf(difference.lacking), std::move(difference.wanted), protocol.event_clock()};
   co_return co_await talk->Send(std::move(told));
+}
+
+awaitable<absl::Status> AnswerEventRows(std::shared_ptr<Conversation> talk, EventRows rows) {
+  const absl::Status taken = co_await TakeEvents(talk, SyncSide::kServer, std::move(rows));
+  if (!taken.ok()) co_return taken;
+  StreamMessage done = SyncDone{};
+  co_return co_await talk->Send(std::move(done));
 }
 
 awaitable<absl::Status> ExchangeEvents(std::shared_ptr<Conversation> talk) {
@@ -52,7 +66,13 @@ awaitable<absl::Status> ExchangeEvents(std::shared_ptr<Conversation> talk) {
   status = co_await TakeEvents(talk, SyncSide::kClient, std::move(*rows));
   if (!status.ok() || wanted.empty()) co_return status;
   StreamMessage told = EventRows{RawOf(protocol.FindEvents(wanted)), {}, protocol.event_clock()};
-  co_return co_await talk->Send(std::move(told));
+  status = co_await talk->Send(std::move(told));
+  if (!status.ok()) co_return status;
+  const absl::StatusOr<StreamMessage> taken = co_await talk->Next();
+  if (!taken.ok()) co_return taken.status();
+  if (std::holds_alternative<SyncDone>(*taken)) co_return absl::OkStatus();
+  co_return CodedError(absl::StatusCode::kInvalidArgument, "STREAM_MALFORMED",
+                       absl::StrCat(talk->peer().name, " did not confirm our user events"));
 }
 
 awaitable<absl::Status> CompareEvents(std::shared_ptr<Conversation> talk, SyncEqual theirs) {
