@@ -88,7 +88,7 @@ struct ProtocolCounters {
   uint64_t events_rate_limited = 0, events_ahead = 0;
   // Queries: asked here; handed to the application or answered by this node itself; not new, or of
   // a former life; acks and answers to our own that came in time, too late, or from members not
-  // asked; answers sent, again, given up, and passed on for others.
+  // asked; answers sent, sent again, and passed on for others.
   uint64_t queries_sent = 0, queries_delivered = 0, queries_old = 0;
   uint64_t replies_heard = 0, replies_late = 0, replies_unasked = 0, replies_duplicate = 0;
   uint64_t answers_sent = 0, answers_resent = 0, answers_relayed = 0;

@@ -333,6 +333,8 @@ class Protocol::Impl {
   void AskAgainSoon();
   void OnCensusTimer();
   void VoidCensus();
+  // Whether the ack answers a ping of the census that is under way.
+  bool IsCensusAck(const MemberEntry& from, uint64_t nonce) const;
 
   // ---- protocol_gossip.cc
   bool FitsPacket(const Statement& statement) const;
@@ -434,7 +436,6 @@ class Protocol::Impl {
   void OnAnswerSigned(const StatementRef& statement);
   // Hands a query that asks us to the application, or answers it where it is the node's own.
   void TakeQuery(const StatementRef& statement, Instant deadline);
-  void SignAnswer(const StatementRef& query, bool is_ack, std::string payload);
   void OnReply(const QueryKey& query, std::string_view from, bool is_ack, std::string payload);
   void EndQueries();
   void SendAnswers();
@@ -525,9 +526,10 @@ class Protocol::Impl {
   Instant refusal_told_;
   Instant census_after_;
   Instant census_began_;
-  std::vector<uint32_t> census_;  // whom it asks; empty while there is none
-  size_t census_of_ = 0;          // how many others were alive here when it began
-  uint64_t census_nonce_ = 0;
+  std::vector<uint32_t> census_;      // whom it asks; empty while there is none
+  size_t census_of_ = 0;              // how many others were alive here when it began
+  uint64_t census_nonce_ = 0;         // 0 while there is none
+  uint64_t census_stream_nonce_ = 0;  // of the last one that asked over streams
   int census_round_ = 0;
   bool census_unanswered_ = false;  // one has come to its end without an answer, nor was any since
   bool few_answer_ = false;         // what the last one showed: less than half of those known
@@ -575,9 +577,10 @@ class Protocol::Impl {
   UserEventStore events_;
   EventCoalescer coalescer_;
   DigestWatch digests_;
-  SignerRecords say_rates_;     // of each origin, at a multiple of what a node allows itself
-  SignerRecords answer_rates_;  // answers passed on for each member
-  Instant say_full_at_;         // our own bucket, as the instant it will be full again (GCRA)
+  SignerRecords say_rates_;      // of each origin, at a multiple of what a node allows itself
+  SignerRecords answer_rates_;   // answers passed on for each member
+  SignerRecords receipt_rates_;  // receipts for answers to us, for each member
+  Instant say_full_at_;          // our own bucket, as the instant it will be full again (GCRA)
   uint64_t lamport_ = 0;
   uint64_t start_lamport_ = 0;           // what others were at when we started: older is history
   bool events_begun_ = false;            // the start is known, or there is nobody to ask

@@ -235,8 +235,10 @@ void Protocol::Impl::HearAnswer(const StatementRef& statement, const MemberEntry
   if (answer.origin == self_.name) {
     // Also one that comes too late, or again: its sender is to know, and to stop.
     MemberEntry* speaker = FindMember(statement->signer);
-    if (speaker && speaker != own_)
-      SendMessages(*speaker, {AnswerReceipt{PrefixOf(statement->hash)}});
+    // Alone in its datagram: whoever makes us send receipts spends no broadcasts of ours by it.
+    if (speaker && speaker != own_ && receipt_rates_.TakeToken(now_, speaker->name)) {
+      Send(*speaker, {{AnswerReceipt{PrefixOf(statement->hash)}}, {}});
+    }
     OnReply(answer.query, statement->signer, answer.is_ack, answer.payload);
     return;
   }

@@ -331,6 +331,27 @@ TEST(ProtocolQueries, WhoWasNotAskedIsNotHeard) {
   EXPECT_EQ(me.replies[0].reply.from, "a");
 }
 
+// Somebody repeats an answer to us: its signer gets a bounded number of receipts, and no news of
+// ours rides along with them.
+TEST(ProtocolQueries, ReceiptsAreBoundedAndGoAlone) {
+  CoreDriver me;
+  me.Meet({"a", "b"});
+  const Hash256 id = AskAll(me, Ask());
+  me.SayEvent("deploy", "v1");
+  const StatementRef answer = AnswerOf("a", id, "me", "42");
+  me.Forget();
+  for (int i = 0; i < 1'000; ++i) me.Tell("b", answer);
+  EXPECT_GE(me.SentMessages<AnswerReceipt>("a"), 32u);
+  EXPECT_LE(me.SentMessages<AnswerReceipt>("a"), 129u);
+  size_t with_statements = 0;
+  for (const auto& sent : me.sent) {
+    const bool receipt = !sent.packet.messages.empty() &&
+                         std::holds_alternative<AnswerReceipt>(sent.packet.messages.front());
+    with_statements += receipt && !sent.packet.statements.empty();
+  }
+  EXPECT_EQ(with_statements, 0u);
+}
+
 TEST(ProtocolQueries, AStormOfQueriesIsBounded) {
   CoreDriver me;
   me.Meet({"a", "b"});
