@@ -27,8 +27,6 @@ namespace {
 constexpr std::chrono::seconds kConnectTimeout{3};
 // Statements checked before other work of the strand has its turn.
 constexpr size_t kStatementsPerTurn = 32;
-// Messages of one stream, far above what a conversation needs.
-constexpr int kMessagesMax = 1'024;
 // The parts of a table, and the tombstones behind it, that may come while certificates are awaited.
 constexpr size_t kAsideMax = 8;
 
@@ -140,6 +138,7 @@ awaitable<absl::Status> Conversation::Open() {
 awaitable<absl::Status> Conversation::Send(StreamMessage message) {
   absl::StatusOr<std::string> bytes = EncodeStreamMessage(message);
   if (!bytes.ok()) co_return bytes.status();
+  ++sent_;
   co_return co_await channel_->Write(*std::move(bytes));
 }
 

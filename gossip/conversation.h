@@ -72,6 +72,10 @@ struct StreamTarget {
 // One authenticated conversation, either side.
 class Conversation {
  public:
+  // So many are read from the other end, far more than a sync needs; then the stream ends. Who has
+  // more to say opens another one in time.
+  static constexpr int kMessagesMax = 1'024;
+
   Conversation(std::shared_ptr<SyncHost> host, std::shared_ptr<StreamChannel> channel,
                bool is_server)
       : host_(std::move(host)),
@@ -104,6 +108,8 @@ class Conversation {
   boost::asio::awaitable<absl::Status> FetchCertificates(std::vector<Hash256> hashes);
 
   const Source& peer() const { return peer_; }
+  // Messages written to the other end so far.
+  int sent() const { return sent_; }
   bool is_self() const { return peer_.boot_id == identity_->boot_id(); }
   SyncHost& host() { return *host_; }
   StreamChannel& channel() { return *channel_; }
@@ -120,6 +126,7 @@ class Conversation {
   const bool is_server_;
   Source peer_;
   int messages_ = 0;
+  int sent_ = 0;
   std::deque<StreamMessage> aside_;
 };
 

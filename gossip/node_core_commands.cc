@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/contacts.h"
 #include "gossip/node_core.h"
 #include "gossip/stream_channel.h"
 
@@ -15,8 +16,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 namespace {
-
-constexpr size_t kContactsMax = 64;
 
 absl::Status Invalid(std::string_view code, std::string_view message) {
   return CodedError(absl::StatusCode::kInvalidArgument, code, message);

@@ -26,6 +26,8 @@ constexpr size_t kOutgoingMax = 256;
 constexpr size_t kOutgoingBytesMax = 16 * kMessageBytesMax;
 // A stream lives for 30 s; after this long another one is opened for the next message.
 constexpr std::chrono::seconds kStreamLeftMin{20};
+// And after so many parts of messages: the other end reads four times as many from one stream.
+constexpr int kStreamSendsMax = Conversation::kMessagesMax / 4;
 constexpr size_t kPingWaitsMax = 64;
 constexpr Duration kCoordinateEvery = Duration::Seconds(10);
 
@@ -153,7 +155,9 @@ awaitable<void> NodeCore::DriveOutbox(std::string member) {
 awaitable<absl::Status> NodeCore::SendNext(std::string member, Outbox* box,
                                            std::shared_ptr<Conversation>* talk) {
   const std::shared_ptr<Outgoing> message = box->sending;
-  const bool aged = *talk && (*talk)->channel().whole_end() - steady_clock::now() < kStreamLeftMin;
+  const bool aged =
+      *talk && ((*talk)->sent() >= kStreamSendsMax ||
+                (*talk)->channel().whole_end() - steady_clock::now() < kStreamLeftMin);
   if (aged) {
     co_await Finish(*talk);
     talk->reset();

@@ -8,13 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/contacts.h"
 #include "gossip/node.h"
 #include "gossip/statement_codec.h"
 
 namespace sotto {
 namespace {
-
-constexpr size_t kContactsMax = 64;
 
 absl::Status Invalid(std::string_view code, const std::string& field, const std::string& message) {
   return CodedError(absl::StatusCode::kInvalidArgument, code, absl::StrCat(field, ": ", message));

@@ -16,6 +16,9 @@ constexpr int kSayRateMultiple = 4;
 // Answers that one member may have passed on, in a burst and a second.
 constexpr int kAnswerRelayBurst = 32;
 constexpr int kAnswerRelaysPerS = 16;
+// An answer may come by itself and through five relays: a multiple of what a member may answer.
+constexpr int kReceiptBurst = 128;
+constexpr int kReceiptsPerS = 64;
 
 }  // namespace
 
@@ -48,6 +51,7 @@ Protocol::Impl::Impl(const ProtocolOptions& options, SelfIdentity self, uint32_t
       digests_({options.sync_settle, options.sync_settle_max, options.sync_interval}, now),
       say_rates_(options.event_burst * kSayRateMultiple, options.events_per_s * kSayRateMultiple),
       answer_rates_(kAnswerRelayBurst, kAnswerRelaysPerS),
+      receipt_rates_(kReceiptBurst, kReceiptsPerS),
       say_full_at_(now),
       events_begun_(contacts == 0) {
   SOTTO_CHECK(!options_.Validate());
@@ -361,9 +365,9 @@ EventDifference Protocol::CompareEvents(std::span<const uint64_t> theirs) const 
 std::vector<StatementRef> Protocol::FindEvents(std::span<const uint64_t> ids) const {
   return impl_->events().Find(ids);
 }
-void Protocol::HandleSyncEvents(Instant now, const Source& from,
+void Protocol::HandleSyncEvents(Instant now, const Source& from, SyncSide side,
                                 std::span<const StatementRef> events, uint64_t clock) {
-  impl_->HandleSyncEvents(now, from, events, clock);
+  impl_->HandleSyncEvents(now, from, side, events, clock);
 }
 Say Protocol::PrepareEvent(Instant now, std::string_view name, std::string_view payload,
                            bool coalesce) {

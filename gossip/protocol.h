@@ -62,6 +62,9 @@ enum class SyncOutcome : uint8_t {
   kSelf,         // the address leads back to this very process
 };
 
+// Which end of a sync this node is: the one that dialed, or the one that was dialed.
+enum class SyncSide : uint8_t { kClient, kServer };
+
 // What one end of a sync calls by which name, so that the other can send what it lacks (M5).
 struct SyncTable {
   std::vector<StatementRef> statements;  // O and accusations of the alive and suspect
@@ -85,7 +88,7 @@ struct ProtocolCounters {
   uint64_t events_rate_limited = 0, events_ahead = 0;
   // Queries: asked here; handed to the application or answered by this node itself; not new, or of
   // a former life; acks and answers to our own that came in time, too late, or from members not
-  // asked; answers sent, again, given up, and passed on for others.
+  // asked; answers sent, sent again, and passed on for others.
   uint64_t queries_sent = 0, queries_delivered = 0, queries_old = 0;
   uint64_t replies_heard = 0, replies_late = 0, replies_unasked = 0, replies_duplicate = 0;
   uint64_t answers_sent = 0, answers_resent = 0, answers_relayed = 0;
@@ -179,10 +182,10 @@ class Protocol {
   std::vector<uint64_t> EventIds() const;
   EventDifference CompareEvents(std::span<const uint64_t> theirs) const;
   std::vector<StatementRef> FindEvents(std::span<const uint64_t> ids) const;
-  // What the other end sent that we lacked (perhaps nothing) with its clock. The first one after
-  // the start tells what was said before.
-  void HandleSyncEvents(Instant now, const Source& from, std::span<const StatementRef> events,
-                        uint64_t clock);
+  // What the other end sent that we lacked (perhaps nothing) with its clock. Until a starter has
+  // settled, what it fetches tells what was said before; who dials it says nothing about that.
+  void HandleSyncEvents(Instant now, const Source& from, SyncSide side,
+                        std::span<const StatementRef> events, uint64_t clock);
 
   // ---- what this member says --------------------------------------------------------------------
   // To all. Its own application hears it as well.

@@ -50,6 +50,7 @@ void Protocol::Impl::AskCensus() {
 // It was drawn at random, so that any few of it will do.
 void Protocol::Impl::AskCensusByStream() {
   size_t asked = 0;
+  census_stream_nonce_ = census_nonce_;
   for (const uint32_t number : census_) {
     const MemberEntry* member = ByNumber(number);
     if (!member || !member->IsLiving()) continue;
@@ -64,9 +65,15 @@ void Protocol::Impl::OnCensusStreamAck() {
   Answered();
   if (census_.empty()) return;
   census_.clear();
+  census_nonce_ = 0;
   few_answer_ = false;
   Cancel(TimerKind::kCensus);
   CheckMinority();
+}
+
+bool Protocol::Impl::IsCensusAck(const MemberEntry& from, uint64_t nonce) const {
+  return nonce != 0 && nonce == census_nonce_ &&
+         std::find(census_.begin(), census_.end(), from.number) != census_.end();
 }
 
 void Protocol::Impl::AskAgainSoon() {
@@ -86,6 +93,7 @@ void Protocol::Impl::OnCensusTimer() {
   // Of those who were alive here when it began: some may have been buried since.
   const size_t reached = 1 + census_of_ * answered / census_.size();
   census_.clear();
+  census_nonce_ = 0;
   census_unanswered_ = last_answered_ < census_began_;
   few_answer_ = reached * 2 < LivingCount() + dead_shown_;
   CheckMinority();
@@ -97,6 +105,7 @@ void Protocol::Impl::OnCensusTimer() {
 // What was not heard while this process did not run proves nothing.
 void Protocol::Impl::VoidCensus() {
   census_.clear();
+  census_nonce_ = 0;
   census_unanswered_ = false;
   if (!few_answer_) return Cancel(TimerKind::kCensus);
   census_after_ = now_;

@@ -84,7 +84,8 @@ void Protocol::Impl::OnSaidSigned(const StatementRef& statement) {
   switch (statement->kind) {
     case StatementKind::kUserEvent:
       ++counters_.events_sent;
-      return HearEvent(statement, Path::kOwn);
+      HearEvent(statement, Path::kOwn);
+      return;
     case StatementKind::kQuery:
       return OnQuerySigned(statement);
     default:
@@ -124,26 +125,26 @@ bool Protocol::Impl::IsOfFormerLife(const Statement& statement) const {
   return statement.incarnation.boot_number() < known.boot_number();
 }
 
-void Protocol::Impl::HearEvent(const StatementRef& statement, Path path) {
+bool Protocol::Impl::HearEvent(const StatementRef& statement, Path path) {
   switch (events_.Judge(*statement)) {
     case UserEventStore::Verdict::kKnown:
       ++counters_.events_duplicate;
-      return;
+      return false;
     case UserEventStore::Verdict::kOld:
       ++counters_.events_old;
-      return;
+      return false;
     case UserEventStore::Verdict::kNew:
       break;
   }
   if (path != Path::kOwn) {
     if (!WitnessLamport(std::get<SaidEvent>(*statement->said).lamport)) {
       ++counters_.events_ahead;
-      return;
+      return false;
     }
     // Neither delivered nor passed on nor kept: the cluster's cost of one sender is bounded.
     if (!say_rates_.TakeToken(now_, statement->signer)) {
       ++counters_.events_rate_limited;
-      return;
+      return false;
     }
   }
   events_.Insert(statement);
@@ -151,11 +152,15 @@ void Protocol::Impl::HearEvent(const StatementRef& statement, Path path) {
   // A joiner learns what its contact's cluster knows already: Broadcast() is mute until then.
   Broadcast(BroadcastClass::kEvent, statement);
   Deliver(statement);
+  return true;
 }
 
 void Protocol::Impl::Deliver(const StatementRef& statement) {
   const auto& said = std::get<SaidEvent>(*statement->said);
-  const bool replayed = said.lamport <= start_lamport_ || IsOfFormerLife(*statement);
+  // What comes before we have announced ourselves cannot be told from what is long past.
+  const bool early = !events_begun_ && !standing_.announced;
+  const bool replayed =
+      early || telling_history_ || said.lamport <= start_lamport_ || IsOfFormerLife(*statement);
   UserEvent event{statement->signer, said.name, said.payload,   said.lamport,
                   said.coalesce,     replayed,  statement->hash};
   ++counters_.events_delivered;
@@ -242,30 +247,53 @@ void Protocol::Impl::OnEventSyncFinished() {
   ArmEventSync();
 }
 
-void Protocol::Impl::HandleSyncEvents(Instant now, const Source&,
+bool Protocol::Impl::IsFromContact(const Source& from) const {
+  bool has_contact = false;
+  for (const auto& [id, sync] : syncs_) {
+    if (!sync.contact && sync.member == from.name) return false;
+    has_contact |= sync.contact.has_value();
+  }
+  return has_contact;
+}
+
+void Protocol::Impl::TakeStart(std::span<const StatementRef> events, uint64_t clock) {
+  uint64_t highest = clock;
+  for (const StatementRef& event : events) {
+    if (!event || !event->said || !std::holds_alternative<SaidEvent>(*event->said)) continue;
+    highest = std::max(highest, std::get<SaidEvent>(*event->said).lamport);
+  }
+  // The first that knows of anything is believed; the others, as far as anybody's word.
+  const bool first = start_lamport_ == 0;
+  if (highest >= kLamportEnd || (!first && highest > lamport_ + kLamportAheadMax)) return;
+  start_lamport_ = std::max(start_lamport_, highest);
+  lamport_ = std::max(lamport_, highest);
+}
+
+void Protocol::Impl::HandleSyncEvents(Instant now, const Source& from, SyncSide side,
                                       std::span<const StatementRef> events, uint64_t clock) {
   Enter(now);
   Heard();
   if (IsSilent()) return;
-  // The first of our contacts says how far the cluster is; what lies before is history to us.
-  if (!std::exchange(events_begun_, true)) {
-    uint64_t highest = clock;
-    for (const StatementRef& event : events) {
-      if (!event || !event->said || !std::holds_alternative<SaidEvent>(*event->said)) continue;
-      highest = std::max(highest, std::get<SaidEvent>(*event->said).lamport);
-    }
-    if (highest < kLamportEnd) lamport_ = start_lamport_ = std::max(lamport_, highest);
-  }
+  // Who dials a starter tells it nothing about its start: anybody could be the first to do so.
+  const bool starting = side == SyncSide::kClient && !events_begun_;
+  const bool contact = starting && IsFromContact(from);
+  if (contact) TakeStart(events, clock);
+  // Only contacts are taken at their word. A member that we have picked shows signed events.
+  telling_history_ = starting && !contact && start_lamport_ == 0;
+  uint64_t highest = 0;
   for (const StatementRef& event : events) {
     const bool sound = event && event->kind == StatementKind::kUserEvent && event->said &&
                        event->signer == event->subject && IsSoundSaid(*event->said) &&
                        std::holds_alternative<SaidEvent>(*event->said);
-    if (sound) {
-      HearEvent(event, Path::kSync);
-    } else {
+    if (!sound) {
       ++counters_.ignored;
+    } else if (HearEvent(event, Path::kSync)) {
+      highest = std::max(highest, std::get<SaidEvent>(*event->said).lamport);
     }
   }
+  if (std::exchange(telling_history_, false)) start_lamport_ = highest;
+  // No contact has ever answered, and so no settling will end.
+  if (starting && !contact && standing_.announced && !contact_answered_) events_begun_ = true;
 }
 
 }  // namespace sotto

@@ -119,8 +119,8 @@ class Protocol::Impl {
   uint64_t event_digest() const { return events_.digest(); }
   uint64_t event_clock() const { return lamport_; }
   const UserEventStore& events() const { return events_; }
-  void HandleSyncEvents(Instant now, const Source& from, std::span<const StatementRef> events,
-                        uint64_t clock);
+  void HandleSyncEvents(Instant now, const Source& from, SyncSide side,
+                        std::span<const StatementRef> events, uint64_t clock);
   Say PrepareEvent(Instant now, std::string_view name, std::string_view payload, bool coalesce);
   Say PrepareQuery(Instant now, const QueryRequest& request);
   Say PrepareAnswer(Instant now, const Hash256& query, std::string_view payload);
@@ -334,6 +334,8 @@ class Protocol::Impl {
   void AskAgainSoon();
   void OnCensusTimer();
   void VoidCensus();
+  // Whether the ack answers a ping of the census that is under way.
+  bool IsCensusAck(const MemberEntry& from, uint64_t nonce) const;
 
   // ---- protocol_gossip.cc
   bool FitsPacket(const Statement& statement) const;
@@ -399,11 +401,16 @@ class Protocol::Impl {
   enum class Path : uint8_t { kOwn, kGossip, kSync };
   // A statement of a said kind, verified; `source` has sent it, if known.
   void HearSaid(const StatementRef& statement, const MemberEntry* source);
-  void HearEvent(const StatementRef& statement, Path path);
+  // Whether it was new and is told here.
+  bool HearEvent(const StatementRef& statement, Path path);
   void Deliver(const StatementRef& statement);
   void OnSaidSigned(const StatementRef& statement);
   // Whether `lamport` is one that the clock may follow.
   bool WitnessLamport(uint64_t lamport);
+  // Whether `from` answers as a contact of ours, and not as a member that we have picked.
+  bool IsFromContact(const Source& from) const;
+  // A contact says how far the cluster is; what lies before is history to us.
+  void TakeStart(std::span<const StatementRef> events, uint64_t clock);
   // Said by a process of its member that has since been replaced.
   bool IsOfFormerLife(const Statement& statement) const;
   SayResult MaySay(const Said& said, size_t payload_bytes) const;
@@ -430,7 +437,6 @@ class Protocol::Impl {
   void OnAnswerSigned(const StatementRef& statement);
   // Hands a query that asks us to the application, or answers it where it is the node's own.
   void TakeQuery(const StatementRef& statement, Instant deadline);
-  void SignAnswer(const StatementRef& query, bool is_ack, std::string payload);
   void OnReply(const QueryKey& query, std::string_view from, bool is_ack, std::string payload);
   void EndQueries();
   void SendAnswers();
@@ -521,9 +527,10 @@ class Protocol::Impl {
   Instant refusal_told_;
   Instant census_after_;
   Instant census_began_;
-  std::vector<uint32_t> census_;  // whom it asks; empty while there is none
-  size_t census_of_ = 0;          // how many others were alive here when it began
-  uint64_t census_nonce_ = 0;
+  std::vector<uint32_t> census_;      // whom it asks; empty while there is none
+  size_t census_of_ = 0;              // how many others were alive here when it began
+  uint64_t census_nonce_ = 0;         // 0 while there is none
+  uint64_t census_stream_nonce_ = 0;  // of the last one that asked over streams
   int census_round_ = 0;
   bool census_unanswered_ = false;  // one has come to its end without an answer, nor was any since
   bool few_answer_ = false;         // what the last one showed: less than half of those known
@@ -571,12 +578,14 @@ class Protocol::Impl {
   UserEventStore events_;
   EventCoalescer coalescer_;
   DigestWatch digests_;
-  SignerRecords say_rates_;     // of each origin, at a multiple of what a node allows itself
-  SignerRecords answer_rates_;  // answers passed on for each member
-  Instant say_full_at_;         // our own bucket, as the instant it will be full again (GCRA)
+  SignerRecords say_rates_;      // of each origin, at a multiple of what a node allows itself
+  SignerRecords answer_rates_;   // answers passed on for each member
+  SignerRecords receipt_rates_;  // receipts for answers to us, for each member
+  Instant say_full_at_;          // our own bucket, as the instant it will be full again (GCRA)
   uint64_t lamport_ = 0;
-  uint64_t start_lamport_ = 0;           // what the first sync told: older is history
-  bool events_begun_ = false;            // that sync has been, or there is nobody to ask
+  uint64_t start_lamport_ = 0;           // what others were at when we started: older is history
+  bool events_begun_ = false;            // the start is known, or there is nobody to ask
+  bool telling_history_ = false;         // while events of before our start are heard
   bool check_events_ = false;            // we were away for longer than digests are shown
   std::optional<EventSync> event_sync_;  // in flight
   OwnQueries own_queries_;

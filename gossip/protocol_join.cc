@@ -30,12 +30,17 @@ void Protocol::Impl::SettleAfter(Duration wait) {
 
 void Protocol::Impl::OnJoinTimer() {
   const std::optional<JoinCheck> check = std::exchange(join_check_, std::nullopt);
-  if (!IsActive() || standing_.leaving || living_.empty()) return;
+  if (!IsActive() || standing_.leaving) return;
+  if (living_.empty()) {
+    contact_answered_ = false;  // the contact was starting as well: we have not joined yet
+    return;
+  }
   const Instant still = std::min(hash_changed_at_ + options_.join_settle, settle_latest_);
   if (now_ < still) return SettleAfter(still - now_);
   if (!check) return CompareAfterJoin();
   // Not everybody has answered. If one did and agreed, the others are a matter of probes.
-  if (check->agreed == 0) SyncAfterJoin(*living_[sync_rng_.Below(living_.size())]);
+  if (check->agreed == 0) return SyncAfterJoin(*living_[sync_rng_.Below(living_.size())]);
+  events_begun_ = true;
 }
 
 void Protocol::Impl::CompareAfterJoin() {
@@ -62,6 +67,7 @@ bool Protocol::Impl::OnJoinAck(MemberEntry& from, const Ack& ack) {
   } else if (++join_check_->agreed; join_check_->asked.empty()) {
     join_check_.reset();
     Cancel(TimerKind::kJoinAgain);
+    events_begun_ = true;
   }
   return true;
 }
@@ -75,6 +81,7 @@ void Protocol::Impl::SyncAfterJoin(const MemberEntry& member) {
 }
 
 void Protocol::Impl::OnJoinSyncFinished(const Sync& sync) {
+  events_begun_ = true;
   if (join_syncs_ >= kJoinSyncsMax) return;
   // One that brings nothing has helped the other, or nobody: ever more rarely.
   join_syncs_fruitless_ = sync.learned ? 0 : join_syncs_fruitless_ + 1;

@@ -177,7 +177,7 @@ void Protocol::Impl::OnAck(MemberEntry& from, const Ack& ack) {
     NoteAck(from, ack);
     return;
   }
-  if (ack.nonce == census_nonce_) return Answered();
+  if (IsCensusAck(from, ack.nonce)) return Answered();
   if (FinishPing(from, ack.nonce) || OnJoinAck(from, ack)) {
     Answered();
     return NoteAck(from, ack);
@@ -215,7 +215,8 @@ void Protocol::Impl::OnNack(const MemberEntry& from, uint64_t nonce) {
 void Protocol::Impl::HandleStreamAck(Instant now, uint64_t nonce) {
   Enter(now);
   Heard();
-  if (nonce == census_nonce_) return OnCensusStreamAck();
+  // Over a stream only those answer who were asked, and perhaps after the census.
+  if (nonce != 0 && nonce == census_stream_nonce_) return OnCensusStreamAck();
   const auto it = probes_.find(nonce);
   if (it == probes_.end()) return;
   if (MemberEntry* member = ByNumber(it->second.member)) member->probes_since_stream = 0;

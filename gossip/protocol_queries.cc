@@ -180,6 +180,7 @@ Say Protocol::Impl::PrepareAnswer(Instant now, const Hash256& query, std::string
   if (may.verdict != SayVerdict::kOk) return {may, {}};
   open->answered = true;
   if (answer.origin == self_.name) {
+    heard_queries_.Close(key);
     OnReply(key, self_.name, false, std::move(answer.payload));
     return {};
   }
@@ -200,14 +201,19 @@ void Protocol::Impl::OnAnswerSigned(const StatementRef& statement) {
   if (!open) return;
   const int relays = std::get<SaidQuery>(*open->query->said).relays;
   outbox_.Add(now_, statement, relays, open->deadline, options_.probe_timeout);
+  if (!answer.is_ack) heard_queries_.Close(answer.query);
   SendAnswers();
 }
 
 void Protocol::Impl::SendAnswers() {
   for (const AnswerOutbox::Due& due : outbox_.TakeDue(now_)) {
-    ++(due.first ? counters_.answers_sent : counters_.answers_resent);
     MemberEntry* origin = FindMember(due.origin);
-    if (origin && origin->IsLiving()) SendStatement(*origin, due.answer);
+    if (origin && !origin->IsLiving()) {
+      outbox_.DropOf(due.origin);  // it waits for nothing any longer
+      continue;
+    }
+    ++(due.sends == 1 ? counters_.answers_sent : counters_.answers_resent);
+    if (origin) SendStatement(*origin, due.answer);
     for (MemberEntry* relay : PickLiving(static_cast<size_t>(due.relays), origin)) {
       SendStatement(*relay, due.answer);
     }
@@ -229,8 +235,10 @@ void Protocol::Impl::HearAnswer(const StatementRef& statement, const MemberEntry
   if (answer.origin == self_.name) {
     // Also one that comes too late, or again: its sender is to know, and to stop.
     MemberEntry* speaker = FindMember(statement->signer);
-    if (speaker && speaker != own_)
-      SendMessages(*speaker, {AnswerReceipt{PrefixOf(statement->hash)}});
+    // Alone in its datagram: whoever makes us send receipts spends no broadcasts of ours by it.
+    if (speaker && speaker != own_ && receipt_rates_.TakeToken(now_, speaker->name)) {
+      Send(*speaker, {{AnswerReceipt{PrefixOf(statement->hash)}}, {}});
+    }
     OnReply(answer.query, statement->signer, answer.is_ack, answer.payload);
     return;
   }

@@ -151,6 +151,11 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
 void Protocol::Impl::AddContact(Instant now, ContactId contact) {
   Enter(now);
   const Contact& entry = contacts_[contact.index];
+  if (members_.size() == 1) {
+    // Whoever knows nobody starts by this: what the contact's cluster has said is history.
+    events_begun_ = false;
+    if (standing_.announced) contact_answered_ = false;
+  }
   if (!started_) return;
   // Asked for again: the back-off is over, unless who answers there is alive here.
   const MemberEntry* member = entry.member.empty() ? nullptr : FindMember(entry.member);

@@ -111,6 +111,8 @@ bool HeardQueries::Keep(Instant now, const StatementRef& query, Instant deadline
   return true;
 }
 
+void HeardQueries::Close(const QueryKey& query) { open_.erase(query); }
+
 HeardQueries::Open* HeardQueries::Find(Instant now, const QueryKey& query) {
   DropEnded(now);
   const auto it = open_.find(query);
@@ -124,9 +126,20 @@ void AnswerOutbox::Add(Instant now, StatementRef answer, int relays, Instant dea
   const auto& said = std::get<SaidAnswer>(*answer->said);
   const auto ack = entries_.find({said.query, true});
   if (!said.is_ack && ack != entries_.end()) entries_.erase(ack);
-  if (entries_.size() >= kEntriesMax) return;
+  const auto of_origin = std::count_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+    return std::get<SaidAnswer>(*entry.second.answer->said).origin == said.origin;
+  });
+  if (entries_.size() >= kEntriesMax || of_origin >= static_cast<std::ptrdiff_t>(kPerOriginMax)) {
+    return;
+  }
   entries_.insert_or_assign({said.query, said.is_ack},
-                            Entry{std::move(answer), relays, deadline, now, interval, true});
+                            Entry{std::move(answer), relays, deadline, now, interval, 0});
+}
+
+void AnswerOutbox::DropOf(std::string_view origin) {
+  std::erase_if(entries_, [&](const auto& entry) {
+    return std::get<SaidAnswer>(*entry.second.answer->said).origin == origin;
+  });
 }
 
 void AnswerOutbox::Confirm(uint64_t prefix, std::string_view origin) {
@@ -145,16 +158,17 @@ std::vector<AnswerOutbox::Due> AnswerOutbox::TakeDue(Instant now) {
       it = next;
       continue;
     }
-    if (now >= entry.deadline && !entry.first) {
+    if (now >= entry.deadline && entry.sends > 0) {
       entries_.erase(it);
     } else {
       const auto& said = std::get<SaidAnswer>(*entry.answer->said);
-      due.push_back({entry.answer, said.origin, entry.relays, entry.first});
-      entry.first = false;
+      ++entry.sends;
+      const int relays = entry.sends <= kRelayedSendsMax ? entry.relays : 0;
+      due.push_back({entry.answer, said.origin, relays, entry.sends});
       entry.due = std::min(now + entry.interval, std::max(entry.deadline, now));
       entry.interval = entry.interval * 2;
       // What is due at its deadline is only taken out.
-      if (entry.due <= now) entries_.erase(it);
+      if (entry.due <= now || entry.sends >= kSendsMax) entries_.erase(it);
     }
     it = next;
   }

@@ -84,6 +84,8 @@ class HeardQueries {
   bool Keep(Instant now, const StatementRef& query, Instant deadline);
   // Null if it is not open, or its time is over.
   Open* Find(Instant now, const QueryKey& query);
+  // It is answered: its place is free. Admit() knows it all the same.
+  void Close(const QueryKey& query);
   size_t size() const { return open_.size(); }
 
  private:
@@ -106,19 +108,25 @@ class HeardQueries {
 class AnswerOutbox {
  public:
   static constexpr size_t kEntriesMax = 2'048;
+  static constexpr size_t kPerOriginMax = 256;
+  // The first and five more; relays see the first two. Who confirms none of these is not there.
+  static constexpr int kSendsMax = 6;
+  static constexpr int kRelayedSendsMax = 2;
 
   struct Due {
     StatementRef answer;
     std::string origin;
     int relays = 0;
-    bool first = false;
+    int sends = 0;  // this one included
   };
 
-  // Sends `answer` at once, and again after `interval`, doubled each time, until `deadline`. An
-  // answer takes the place of its query's ack.
+  // Sends `answer` at once, and again after `interval`, doubled each time, until `deadline` or
+  // kSendsMax. An answer takes the place of its query's ack.
   void Add(Instant now, StatementRef answer, int relays, Instant deadline, Duration interval);
   // Its origin has it.
   void Confirm(uint64_t prefix, std::string_view origin);
+  // Its origin is dead or has left.
+  void DropOf(std::string_view origin);
   std::vector<Due> TakeDue(Instant now);
   Instant NextDue() const;
   size_t size() const { return entries_.size(); }
@@ -130,7 +138,7 @@ class AnswerOutbox {
     Instant deadline;
     Instant due;
     Duration interval;
-    bool first = true;
+    int sends = 0;
   };
   std::map<std::pair<QueryKey, bool>, Entry> entries_;  // (query, whether it is an ack)
 };

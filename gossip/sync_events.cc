@@ -12,22 +12,37 @@ namespace sotto {
 
 using boost::asio::awaitable;
 
-awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, EventRows rows) {
+namespace {
+
+// Events of the other end, verified, into the core. `side` is ours.
+awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, SyncSide side,
+                                   EventRows rows) {
   SyncHost& host = talk->host();
   absl::StatusOr<std::vector<StatementRef>> events =
       co_await talk->Resolve(std::move(rows.statements));
   if (!events.ok()) co_return events.status();
-  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), *events, rows.clock);
+  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), side, *events, rows.clock);
   host.Pump();
   co_return absl::OkStatus();
 }
 
+}  // namespace
+
 awaitable<absl::Status> AnswerEventIds(std::shared_ptr<Conversation> talk, EventIds ids) {
   Protocol& protocol = talk->host().protocol();
   EventDifference difference = protocol.CompareEvents(ids.ids);
+  // What is wished for comes back in one message.
+  talk->channel().LimitMessages(kStreamMessageBytesMax);
   StreamMessage told =
       EventRows{RawOf(difference.lacking), std::move(difference.wanted), protocol.event_clock()};
   co_return co_await talk->Send(std::move(told));
+}
+
+awaitable<absl::Status> AnswerEventRows(std::shared_ptr<Conversation> talk, EventRows rows) {
+  const absl::Status taken = co_await TakeEvents(talk, SyncSide::kServer, std::move(rows));
+  if (!taken.ok()) co_return taken;
+  StreamMessage done = SyncDone{};
+  co_return co_await talk->Send(std::move(done));
 }
 
 awaitable<absl::Status> ExchangeEvents(std::shared_ptr<Conversation> talk) {
@@ -48,16 +63,22 @@ awaitable<absl::Status> ExchangeEvents(std::shared_ptr<Conversation> talk) {
                          absl::StrCat(talk->peer().name, " did not tell its user events"));
   }
   const std::vector<uint64_t> wanted = std::move(rows->wanted);
-  status = co_await TakeEvents(talk, std::move(*rows));
+  status = co_await TakeEvents(talk, SyncSide::kClient, std::move(*rows));
   if (!status.ok() || wanted.empty()) co_return status;
   StreamMessage told = EventRows{RawOf(protocol.FindEvents(wanted)), {}, protocol.event_clock()};
-  co_return co_await talk->Send(std::move(told));
+  status = co_await talk->Send(std::move(told));
+  if (!status.ok()) co_return status;
+  const absl::StatusOr<StreamMessage> taken = co_await talk->Next();
+  if (!taken.ok()) co_return taken.status();
+  if (std::holds_alternative<SyncDone>(*taken)) co_return absl::OkStatus();
+  co_return CodedError(absl::StatusCode::kInvalidArgument, "STREAM_MALFORMED",
+                       absl::StrCat(talk->peer().name, " did not confirm our user events"));
 }
 
 awaitable<absl::Status> CompareEvents(std::shared_ptr<Conversation> talk, SyncEqual theirs) {
   SyncHost& host = talk->host();
   if (theirs.events != host.protocol().event_digest()) co_return co_await ExchangeEvents(talk);
-  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), {}, theirs.clock);
+  host.protocol().HandleSyncEvents(host.Now(), talk->peer(), SyncSide::kClient, {}, theirs.clock);
   host.Pump();
   co_return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
 // User events over a stream, beside the tables or alone: ids there, what is lacking and what is
-// wished for back, and that there. The cost follows the difference.
+// wished for back, and that there, which the server confirms (SyncDone). The cost follows the
+// difference.
 //
 // Threads: all on the host's strand. Included by the node's shell only.
 #ifndef SOTTO_GOSSIP_SYNC_EVENTS_H_
@@ -22,8 +23,9 @@ boost::asio::awaitable<absl::Status> CompareEvents(std::shared_ptr<Conversation>
 // The server's side: what the client lacks, and what is wished for.
 boost::asio::awaitable<absl::Status> AnswerEventIds(std::shared_ptr<Conversation> talk,
                                                     EventIds ids);
-// Events of the other end, verified, into the core.
-boost::asio::awaitable<absl::Status> TakeEvents(std::shared_ptr<Conversation> talk, EventRows rows);
+// Takes in what was wished for, and says so.
+boost::asio::awaitable<absl::Status> AnswerEventRows(std::shared_ptr<Conversation> talk,
+                                                     EventRows rows);
 
 }  // namespace sotto
 

@@ -235,7 +235,7 @@ awaitable<absl::Status> Answer(std::shared_ptr<Conversation> talk, StreamMessage
   }
   if (auto* events = std::get_if<EventRows>(&message)) {
     if (!*sync_place) co_return absl::CancelledError();
-    co_return co_await TakeEvents(talk, std::move(*events));
+    co_return co_await AnswerEventRows(talk, std::move(*events));
   }
   std::vector<std::string>* raw = nullptr;
   if (auto* dead = std::get_if<SyncTombstones>(&message)) raw = &dead->statements;
@@ -300,7 +300,7 @@ awaitable<void> ServeStream(std::shared_ptr<SyncHost> host, tcp::socket socket,
   if (!by_name) {
     StreamMessage busy = StreamBusy{kBusyRetryMs};
     status = co_await talk->Send(std::move(busy));
-  } else if (!talk->is_self()) {
+  } else {
     host->Log(
         LogLevel::kInfo, "stream_accepted",
         {{"peer", talk->peer().name}, {"address", remote}, {"tls", channel->tls_description()}});

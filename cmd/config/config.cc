@@ -16,6 +16,7 @@
 #include "cmd/config/schema.h"
 #include "cmd/config/settings.h"
 #include "gossip/base/coded_error.h"
+#include "gossip/contacts.h"
 #include "gossip/member.h"
 #include "store/file_rules.h"
 #include "store/kek_source.h"
@@ -27,7 +28,6 @@ namespace sotto {
 namespace {
 
 constexpr size_t kConfigBytesMax = 256 * 1024;
-constexpr size_t kContactsMax = 1024;
 
 std::string Variable(const Environment& env, const std::string& name) {
   const auto found = env.find(name);

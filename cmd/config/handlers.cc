@@ -19,6 +19,7 @@
 #include "cmd/config/schema.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/edit_distance.h"
+#include "gossip/base/status_macros.h"
 #include "gossip/said.h"
 #include "store/file_rules.h"
 
@@ -124,7 +125,8 @@ bool TriggerMatches(std::string_view trigger, std::string_view what) {
   return MatchesGlob(trigger, what);
 }
 
-absl::Status CheckProgram(const std::string& path, std::optional<uid_t> also_owner) {
+absl::StatusOr<std::string> ResolveProgram(const std::string& path,
+                                           std::optional<uid_t> also_owner) {
   const std::unique_ptr<char, decltype(&std::free)> real(realpath(path.c_str(), nullptr),
                                                          &std::free);
   struct stat info {};
@@ -156,7 +158,13 @@ absl::Status CheckProgram(const std::string& path, std::optional<uid_t> also_own
                       absl::StrCat(path, ": this user may not execute it (", Mode(info.st_mode),
                                    "); chmod +x ", path));
   }
-  return CheckProgramFolder(FolderOf(real.get()), also_owner);
+  SOTTO_RETURN_IF_ERROR(CheckProgramFolder(FolderOf(real.get()), also_owner));
+  if (path != real.get()) SOTTO_RETURN_IF_ERROR(CheckProgramFolder(FolderOf(path), also_owner));
+  return std::string(real.get());
+}
+
+absl::Status CheckProgram(const std::string& path, std::optional<uid_t> also_owner) {
+  return ResolveProgram(path, also_owner).status();
 }
 
 std::string ToToml(const std::vector<HandlerConfig>& handlers) {

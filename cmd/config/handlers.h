@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "gossip/time.h"
 
 namespace sotto {
@@ -48,10 +49,14 @@ bool TriggerMatches(std::string_view trigger, std::string_view what);
 
 // Whether the daemon may run the program at `path` (absolute): a regular file that this user may
 // execute, owned by root or this user (or `also_owner`), writable by nobody else, in a folder
-// of which the same is true. Links are followed.
+// of which the same is true. Links are followed, and the folder of a link is judged as well.
 //   FILE_MISSING, FILE_UNREADABLE, FILE_NOT_REGULAR, FILE_WRONG_OWNER, FILE_WRITABLE,
 //   FOLDER_WRITABLE, HANDLER_NOT_EXECUTABLE
 absl::Status CheckProgram(const std::string& path, std::optional<uid_t> also_owner = std::nullopt);
+// The same; gives the path without links of what was judged. That one is to be run: a link may lead
+// elsewhere a moment later.
+absl::StatusOr<std::string> ResolveProgram(const std::string& path,
+                                           std::optional<uid_t> also_owner = std::nullopt);
 
 // All of them as one TOML value, for `config show` and for comparing.
 std::string ToToml(const std::vector<HandlerConfig>& handlers);

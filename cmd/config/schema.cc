@@ -171,8 +171,9 @@ constexpr KeySpec kSchema[] = {
                                         "addresses to listen on, UDP and TCP; there is no default"),
     Key<&Config::gossip, &Gossip::advertise>(
         "gossip.advertise", kTextList, "", "addresses told to the others; default: what is bound"),
-    Key<&Config::gossip, &Gossip::join>("gossip.join", kTextList, "",
-                                        "contacts, tried for ever; one that lives is enough"),
+    Key<&Config::gossip, &Gossip::join>(
+        "gossip.join", kTextList, "",
+        "up to 64 contacts, tried for ever; one that lives is enough"),
     Key<&Config::gossip, &Gossip::rejoin_after_leave>(
         "gossip.rejoin_after_leave", kBool, "false",
         "dial the peers known before also after `sotto leave`"),

@@ -65,6 +65,7 @@ struct Pipe {
 
 // What the child gets; made before fork, because after it nothing may allocate.
 struct Launch {
+  const char* program = nullptr;
   std::vector<char*> argv, envp;
   std::vector<std::string> variables;
   int in = -1, out = -1, err = -1, failure = -1;
@@ -99,7 +100,7 @@ struct Launch {
   fcntl(3, F_SETFD, FD_CLOEXEC);
   if (syscall(SYS_close_range, 4u, ~0u, 0u) != 0) fail(3);
   if (chdir("/") != 0) fail(3);
-  execve(launch.argv[0], launch.argv.data(), launch.envp.data());
+  execve(launch.program, launch.argv.data(), launch.envp.data());
   fail(3);
   _exit(kExecFailed);
 }
@@ -134,6 +135,7 @@ class Run {
     Pipe in, out, err, failure;
     if (!in.Open() || !out.Open() || !err.Open() || !failure.Open()) return errno;
     Launch launch;
+    launch.program = (run_.program.empty() ? run_.argv.front() : run_.program).c_str();
     for (const std::string& word : run_.argv)
       launch.argv.push_back(const_cast<char*>(word.c_str()));
     launch.argv.push_back(nullptr);

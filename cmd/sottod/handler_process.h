@@ -33,7 +33,8 @@ class StopSignal {
 };
 
 struct ProgramRun {
-  std::vector<std::string> argv;  // the first is the program's absolute path
+  std::string program;            // its absolute path; empty: the first of argv
+  std::vector<std::string> argv;  // the first is what the program is called
   std::vector<std::pair<std::string, std::string>> environment;  // without zero bytes
   std::string input;
   std::chrono::milliseconds timeout{0};

@@ -136,10 +136,12 @@ class HandlerRunner::Worker {
     run.input = job.input;
     run.output_bytes_max = job.answer ? kAnswerBytesMax : 0;
     run.timeout = std::chrono::milliseconds(config_.timeout.millis());
-    absl::Status status = Absolute(&run.argv.front());
+    const absl::Status status = Absolute(&run.argv.front());
     // Judged anew before each run: it may have been exchanged since the start.
-    if (status.ok()) status = CheckProgram(run.argv.front());
     if (!status.ok()) return Finish(status, "");
+    absl::StatusOr<std::string> program = ResolveProgram(run.argv.front());
+    if (!program.ok()) return Finish(program.status(), "");
+    run.program = *std::move(program);
     ProgramResult result = RunProgram(run, stop_);
     Finish(result.status, result.error_text);
     if (result.status.ok() && job.answer) job.answer(std::move(result.output));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gossip/base/coded_error.h"
+#include "gossip/contacts.h"
 #include "gossip/endpoint_text.h"
 
 namespace sotto {
@@ -101,6 +102,18 @@ std::vector<std::string> ChooseContacts(const PeerBook& book, bool rejoin_after_
   std::vector<std::string> contacts;
   for (const KnownPeer& peer : peers) contacts.push_back(ToString(peer.addresses.front()));
   return contacts;
+}
+
+std::vector<std::string> AddKnownContacts(std::vector<std::string> configured, const PeerBook& book,
+                                          bool rejoin_after_leave, uint64_t seed) {
+  const size_t room = kContactsMax - std::min(kContactsMax, configured.size());
+  std::vector<std::string> known =
+      ChooseContacts(book, rejoin_after_leave, std::min(kKnownContactsMax, room), seed);
+  std::erase_if(known, [&](const std::string& contact) {
+    return std::find(configured.begin(), configured.end(), contact) != configured.end();
+  });
+  configured.insert(configured.end(), known.begin(), known.end());
+  return configured;
 }
 
 }  // namespace sotto

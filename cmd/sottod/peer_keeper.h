@@ -62,6 +62,11 @@ class PeerKeeper {
 // all try the same few. Empty for a node that was taken out, unless `rejoin_after_leave`.
 std::vector<std::string> ChooseContacts(const PeerBook& book, bool rejoin_after_leave, size_t count,
                                         uint64_t seed);
+// The configured contacts, and behind them peers chosen like that: at most kKnownContactsMax, and
+// with the configured ones no more than a node holds.
+inline constexpr size_t kKnownContactsMax = 24;
+std::vector<std::string> AddKnownContacts(std::vector<std::string> configured, const PeerBook& book,
+                                          bool rejoin_after_leave, uint64_t seed);
 
 }  // namespace sotto
 

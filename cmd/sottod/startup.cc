@@ -30,9 +30,6 @@ absl::StatusOr<std::shared_ptr<NodeState>> OpenState(const Config& config, const
   return std::shared_ptr<NodeState>(std::move(state));
 }
 
-// Peers known before that are dialled at a start, beside the configured contacts.
-constexpr size_t kKnownContactsMax = 24;
-
 std::unique_ptr<PeerBook> OpenPeers(const Config& config, const LogSink& log) {
   auto peers =
       std::make_unique<PeerBook>(config.node.state_dir, config.node.cluster, config.node.name);
@@ -58,14 +55,11 @@ bool KnowsOtherMachines(const Config& config, const PeerBook& peers) {
 // The configured contacts, then peers known before.
 std::vector<std::string> ContactsOf(const Config& config, const PeerBook& peers, uint32_t boot,
                                     const LogSink& log) {
-  std::vector<std::string> contacts = config.gossip.join;
-  std::vector<std::string> known =
-      ChooseContacts(peers, config.gossip.rejoin_after_leave, kKnownContactsMax,
-                     std::hash<std::string>()(config.node.name) + boot);
-  std::erase_if(known, [&](const std::string& contact) {
-    return std::find(contacts.begin(), contacts.end(), contact) != contacts.end();
-  });
-  contacts.insert(contacts.end(), known.begin(), known.end());
+  const std::vector<std::string> contacts =
+      AddKnownContacts(config.gossip.join, peers, config.gossip.rejoin_after_leave,
+                       std::hash<std::string>()(config.node.name) + boot);
+  const std::vector<std::string> known(
+      contacts.begin() + static_cast<std::ptrdiff_t>(config.gossip.join.size()), contacts.end());
   if (!known.empty()) {
     log({LogLevel::kInfo, "rejoining", {{"known_peers", absl::StrJoin(known, ",")}}});
   } else if (peers.left() && !config.gossip.rejoin_after_leave) {

@@ -16,6 +16,7 @@
 #include "crypto/frame_codec.h"
 #include "crypto/tls_context.h"
 #include "gossip/stream_channel.h"
+#include "gossip/user_events.h"
 #include "gossip/wire.h"
 #include "tests/gossip/node_fixture.h"
 
@@ -193,6 +194,48 @@ TEST_F(CertifiedSender, ALongMessageWithoutAPlaceIsNotRead) {
   EXPECT_FALSE(direct->Hear().has_value());
   EXPECT_EQ(0, from_others_);
   EXPECT_TRUE(Eventually([&] { return victim_->Stats().sync_bytes_received == received; }));
+}
+
+// As many as a store holds, and each as long as may be: the node takes them in one message, judges
+// them one by one, and says that it has. Nobody else gets to send as much.
+TEST_F(CertifiedSender, AStoreOfUserEventsIsTakenWhole) {
+  EventRows rows;
+  for (uint64_t i = 0; i < UserEventStore::kEventsMax; ++i) {
+    rows.statements.emplace_back(1'200, 'x');
+  }
+  auto unasked = OpenStream();
+  (void)unasked->Say(rows);
+  EXPECT_FALSE(unasked->Hear().has_value());
+
+  auto stream = OpenStream();
+  EventIds ids;
+  for (uint64_t i = 1; i <= UserEventStore::kEventsMax; ++i) ids.ids.push_back(i);
+  ASSERT_TRUE(stream->Say(ids));
+  const std::optional<StreamMessage> wanted = stream->Hear();
+  ASSERT_TRUE(wanted.has_value() && std::holds_alternative<EventRows>(*wanted));
+  EXPECT_EQ(std::get<EventRows>(*wanted).wanted, ids.ids);
+  ASSERT_TRUE(stream->Say(rows));
+  const std::optional<StreamMessage> done = stream->Hear();
+  ASSERT_TRUE(done.has_value());
+  EXPECT_TRUE(std::holds_alternative<SyncDone>(*done));
+}
+
+// It dials a node that starts, before a contact of that one has answered, and claims a clock near
+// the end.
+TEST_F(CertifiedSender, AClockThatItClaimsMovesNoStarter) {
+  NodeOptions options = Options("starter");
+  options.join = {"127.0.0.1:1"};
+  const std::unique_ptr<Node> starter = Start(std::move(options));
+  Stream stream(Options("liar"), starter->View()->bound.front());
+  ASSERT_TRUE(stream.Open());
+  ASSERT_TRUE(stream.Say(EventIds{{1}}));
+  ASSERT_TRUE(stream.Hear().has_value());
+  ASSERT_TRUE(stream.Say(EventRows{{}, {}, kLamportEnd - 2}));
+  ASSERT_TRUE(stream.Hear().has_value());
+  ASSERT_TRUE(stream.Say(EventIds{{1}}));
+  const std::optional<StreamMessage> rows = stream.Hear();
+  ASSERT_TRUE(rows.has_value() && std::holds_alternative<EventRows>(*rows));
+  EXPECT_EQ(std::get<EventRows>(*rows).clock, 0u);
 }
 
 TEST_F(CertifiedSender, AReceiptThatNobodyWaitsForEndsTheStream) {

@@ -338,6 +338,9 @@ TEST(LoadConfig, RefusesWhatMakesNoSense) {
   const std::string long_name(129, 'n'), long_cluster(41, 'c');
   const std::string too_long = "[node]\ncluster='c'\nname='" + long_name + "'\n";
   const std::string cluster_too_long = "[node]\nname='n'\ncluster='" + long_cluster + "'\n";
+  std::string too_many = "[gossip]\njoin=['m0:1'";
+  for (int i = 1; i <= 64; ++i) too_many += ",'m" + std::to_string(i) + ":1'";
+  too_many += "]\n";
   const std::string long_socket = "[admin]\nsocket = '/" + std::string(107, 's') + "'\n";
   const std::string long_tags = "[node.tags]\na = '" + std::string(511, 'x') + "'\nb = 'x'\n";
   const Bad rows[] = {
@@ -355,6 +358,8 @@ TEST(LoadConfig, RefusesWhatMakesNoSense) {
        "twice"},
       {"port out of range", "[gossip]\nbind='127.0.0.1:65536'\n", "ADDRESS_INVALID", "65535"},
       {"IPv6 without brackets", "[gossip]\njoin='fd00::1:7950'\n", "ADDRESS_INVALID", "brackets"},
+      {"too many contacts", too_many.c_str(), "CONFIG_OUT_OF_RANGE",
+       "65 addresses, want at most 64"},
       {"join port 0", "[gossip]\njoin='gw-2:0'\n", "ADDRESS_INVALID", "port 0"},
       {"bad IPv4", "[gossip]\njoin='300.1.1.1:1'\n", "ADDRESS_INVALID", "IPv4"},
       {"no addresses", "[gossip]\nbind=[]\n", "CONFIG_MISSING", "gossip.bind"},

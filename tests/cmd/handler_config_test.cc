@@ -180,8 +180,21 @@ TEST_F(Program, MustBeOursAndClosedToOthers) {
 TEST_F(Program, IsJudgedBehindALink) {
   ASSERT_EQ(symlink(path_.c_str(), dir_.File("link").c_str()), 0);
   SOTTO_EXPECT_OK(CheckProgram(dir_.File("link")));
+  const auto program = ResolveProgram(dir_.File("link"));
+  SOTTO_ASSERT_OK(program.status());
+  EXPECT_EQ(*program, path_);
   Mode(path_, 0757);
   EXPECT_THAT(CheckProgram(dir_.File("link")), HasCode("FILE_WRITABLE"));
+}
+
+// Whoever can write there leads the link to another program of ours.
+TEST_F(Program, OfALinkTheFolderIsJudgedToo) {
+  const std::string folder = dir_.File("folder");
+  ASSERT_EQ(mkdir(folder.c_str(), 0700), 0);
+  ASSERT_EQ(symlink(path_.c_str(), (folder + "/link").c_str()), 0);
+  SOTTO_EXPECT_OK(CheckProgram(folder + "/link"));
+  Mode(folder, 0777);
+  EXPECT_THAT(CheckProgram(folder + "/link"), HasCode("FOLDER_WRITABLE"));
 }
 
 TEST_F(Program, OfAnotherUserIsRefused) {

@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "cmd/config/handlers.h"
 #include "cmd/sottod/handler_process.h"
 #include "cmd/sottod/handler_runner.h"
 #include "gossip/base/coded_error.h"
@@ -101,6 +102,24 @@ class HandlerTest : public testing::Test {
 };
 
 // ---- one run ------------------------------------------------------------------------------------
+
+// A link is led elsewhere between the check and the start: what was checked runs, under the name of
+// the link.
+TEST_F(HandlerTest, WhatWasJudgedRunsThoughItsLinkIsFlipped) {
+  const std::string link = dir_.File("link");
+  ASSERT_EQ(symlink(Script("good", "echo good").c_str(), link.c_str()), 0);
+  const auto program = ResolveProgram(link);
+  SOTTO_ASSERT_OK(program.status());
+  ASSERT_EQ(unlink(link.c_str()), 0);
+  ASSERT_EQ(symlink(Script("bad", "echo bad").c_str(), link.c_str()), 0);
+  ProgramRun run = Of("");
+  run.program = *program;
+  run.argv = {link};
+  EXPECT_EQ(RunProgram(run, stop_).output, "good\n");
+  run.program = "/bin/sh";
+  run.argv = {"called", "-c", "echo $0"};
+  EXPECT_EQ(RunProgram(run, stop_).output, "called\n");
+}
 
 TEST_F(HandlerTest, AProgramGetsItsWordsItsEnvironmentItsInputAndNothingElse) {
   setenv("SOTTO_TEST_SECRET", "hunter2", 1);

@@ -2,11 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "cmd/sottod/peer_keeper.h"
+#include "gossip/contacts.h"
 #include "gossip/endpoint_text.h"
 #include "tests/cmd/fake_backend.h"
 #include "tests/support/status_matchers.h"
@@ -91,6 +94,25 @@ TEST(ChooseContacts, TakesHalfByFreshnessAndTheRestByChance) {
   EXPECT_NE(one, other);
   EXPECT_EQ(ChooseContacts(book, false, 4, 1), one);
   EXPECT_EQ(ChooseContacts(book, false, 100, 1).size(), 50u);
+}
+
+// A second start holds no more contacts than the first one was allowed.
+TEST(AddKnownContacts, LeavesRoomForTheConfigured) {
+  const TempDir dir;
+  PeerBook book(dir.path(), "c", "n1");
+  for (int i = 10; i < 60; ++i) {
+    const std::string number = std::to_string(i);
+    book.Set({"m" + number, {*ParseEndpoint("10.0.0." + number + ":7950")}, i});
+  }
+  for (const size_t count : {size_t{0}, size_t{40}, size_t{50}, kContactsMax, kContactsMax + 5}) {
+    std::vector<std::string> configured;
+    for (size_t i = 0; i < count; ++i) configured.push_back("gw-" + std::to_string(i) + ":7950");
+    const auto contacts = AddKnownContacts(configured, book, false, 1);
+    EXPECT_EQ(contacts.size(), std::max(count, std::min(kContactsMax, count + kKnownContactsMax)));
+    EXPECT_TRUE(std::equal(configured.begin(), configured.end(), contacts.begin()));
+  }
+  const auto twice = AddKnownContacts({"10.0.0.59:7950"}, book, false, 1);
+  EXPECT_EQ(std::count(twice.begin(), twice.end(), "10.0.0.59:7950"), 1);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "gossip/conversation.h"
 #include "gossip/wire.h"
 #include "tests/gossip/node_fixture.h"
 
@@ -87,6 +88,21 @@ TEST_F(NodeMessageTest, AMessageArrivesWholeAndOnce) {
   EXPECT_EQ(6u, application_.Messages().size());
   EXPECT_EQ(6u, b_->Stats().messages_received);
   EXPECT_EQ(6u, a_->Stats().messages_delivered);
+}
+
+// More than one stream may carry, without a pause in which it would grow old.
+TEST_F(NodeMessageTest, ABusyStreamIsRenewedInTime) {
+  StartPair();
+  const int count = Conversation::kMessagesMax + 100;
+  for (int i = 0; i < count; ++i) {
+    const absl::Status sent = a_->Send("b", std::to_string(i), seconds(20));
+    ASSERT_TRUE(sent.ok()) << i << ": " << Describe(sent);
+  }
+  const std::vector<ReceivedMessage> messages = application_.Messages();
+  ASSERT_EQ(static_cast<size_t>(count), messages.size());
+  for (int i = 0; i < count; ++i) {
+    ASSERT_EQ(std::to_string(i), messages[static_cast<size_t>(i)].payload);
+  }
 }
 
 TEST_F(NodeMessageTest, WhatCannotBeSentIsRefusedByName) {

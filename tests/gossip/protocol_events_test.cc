@@ -194,15 +194,48 @@ class Joiner {
     return setup;
   }
   // The contact tells its table and these events.
-  void Join(const std::vector<StatementRef>& events, uint64_t clock) {
-    const Source contact{"a", testing::FakeBootId("a")};
+  void Join(const std::vector<StatementRef>& events, uint64_t clock,
+            const std::vector<std::string>& members = {"a"},
+            SyncReason reason = SyncReason::kJoin) {
+    const Source contact = SourceOf("a");
     SyncTable table;
-    table.statements = {me.AliveOf("a", Inc(1))};
+    for (const std::string& name : members) table.statements.push_back(me.AliveOf(name, Inc(1)));
     me.core.HandleSyncTable(me.now, contact, table);
-    me.core.HandleSyncEvents(me.now, contact, events, clock);
+    me.core.HandleSyncEvents(me.now, contact, SyncSide::kClient, events, clock);
     me.Settle();
-    me.FinishSync(SyncReason::kJoin, SyncOutcome::kMerged, &contact);
+    me.FinishSync(reason, SyncOutcome::kMerged, &contact);
     me.Receive("a", {});
+  }
+  // A sync of events in which this end was `side`.
+  void Hear(std::string_view peer, SyncSide side, const std::vector<StatementRef>& events,
+            uint64_t clock) {
+    me.core.HandleSyncEvents(me.now, SourceOf(peer), side, events, clock);
+    me.Settle();
+  }
+  static Source SourceOf(std::string_view peer) {
+    return {std::string(peer), testing::FakeBootId(peer)};
+  }
+  // Runs until the tables have been compared, all of them agreeing, or this has led to a sync.
+  void RunToComparison(uint64_t their_hash) {
+    const Instant latest = me.now + me.options.join_settle * 2;
+    while (me.now < latest) {
+      me.RunFor(Duration::Millis(10));
+      for (const auto& packet : std::exchange(me.sent, {})) {
+        for (const Message& message : packet.packet.messages) {
+          const auto* ping = std::get_if<Ping>(&message);
+          if (ping) me.Receive(packet.to, {{Ack{ping->nonce, their_hash, 0}}, {}});
+        }
+      }
+    }
+  }
+  QueryKey Ask(uint64_t lamport) {
+    SaidQuery query;
+    query.name = "load";
+    query.lamport = lamport;
+    query.timeout_ms = 5'000;
+    const auto said = testing::FakeSaid(testing::MakeFakeProcess("b"), query, Inc(1));
+    me.Tell("a", said);
+    return KeyOfQuery(said->hash);
   }
 
   CoreDriver me;
@@ -227,6 +260,95 @@ TEST(ProtocolEvents, AStarterIsToldHistoryAsHistory) {
   EXPECT_EQ(TimesSent(joiner.me, old), 0u) << "the cluster knows it";
 }
 
+// Who dials a starter before its contact has answered is anybody. A clock of nothing would make old
+// words news; one at its end would make this node deaf.
+TEST(ProtocolEvents, WhoDialsAStarterSetsNoStart) {
+  for (const uint64_t lie : {uint64_t{0}, kLamportEnd - 2}) {
+    Joiner joiner;
+    joiner.me.core.HandleStatement(joiner.me.now, joiner.me.AliveOf("liar", Inc(1)));
+    joiner.Hear("liar", SyncSide::kServer, {EventOf("b", 3)}, lie);
+    ASSERT_EQ(joiner.me.user_events.size(), 1u);
+    EXPECT_TRUE(joiner.me.user_events[0].replayed) << "nothing is news before we have joined";
+    joiner.Join({EventOf("b", 7)}, 9, {"a", "b"});
+    EXPECT_EQ(joiner.me.core.event_clock(), 9u) << lie;
+    joiner.Hear("liar", SyncSide::kServer, {}, lie);
+    joiner.me.Tell("a", EventOf("b", 8));
+    EXPECT_TRUE(joiner.me.user_events.back().replayed) << lie;
+    joiner.Ask(9);
+    EXPECT_TRUE(joiner.me.queries.empty()) << "an old one does not run again";
+    joiner.Ask(10);
+    EXPECT_EQ(joiner.me.queries.size(), 1u) << "this node is not deaf";
+    joiner.me.Tell("a", EventOf("b", 11));
+    ASSERT_EQ(joiner.me.user_events.size(), 4u);
+    EXPECT_FALSE(joiner.me.user_events.back().replayed);
+  }
+}
+
+// It began without contacts, and so knew of no start.
+TEST(ProtocolEvents, OneThatJoinsLaterIsToldHistoryAsHistory) {
+  CoreDriver me;
+  me.core.AddContact(me.now, ContactId{0});
+  me.Settle();
+  const Source contact = Joiner::SourceOf("a");
+  me.core.HandleSyncTable(me.now, contact, {{me.AliveOf("a", Inc(1))}, {}});
+  const StatementRef events[] = {EventOf("b", 7)};
+  me.core.HandleSyncEvents(me.now, contact, SyncSide::kClient, events, 9);
+  me.Settle();
+  me.FinishSync(SyncReason::kJoin, SyncOutcome::kMerged, &contact);
+  ASSERT_EQ(me.user_events.size(), 1u);
+  EXPECT_TRUE(me.user_events[0].replayed);
+  me.Tell("a", EventOf("b", 10));
+  EXPECT_FALSE(me.user_events[1].replayed);
+  // Another contact, once it has joined: what that one tells is news.
+  me.core.AddContact(me.now, ContactId{1});
+  me.core.HandleSyncEvents(me.now, Joiner::SourceOf("c"), SyncSide::kServer, {}, 500);
+  me.Settle();
+  EXPECT_EQ(me.core.event_clock(), 10u);
+}
+
+// The first contact was starting too, and knew of nothing.
+TEST(ProtocolEvents, AStarterDoesNotTakeItsStartFromAStarter) {
+  Joiner joiner;
+  joiner.Join({}, 0, {"a", "b"});
+  joiner.RunToComparison(4711);
+  ASSERT_EQ(joiner.me.Syncs(SyncReason::kJoinAgain).size(), 1u);
+  const std::string peer =
+      std::get<StatementRef>(joiner.me.Syncs(SyncReason::kJoinAgain)[0].call.target)->subject;
+  joiner.Hear(peer, SyncSide::kClient, {EventOf("b", 7), EventOf("a", 5)}, kLamportEnd - 2);
+  ASSERT_EQ(joiner.me.user_events.size(), 2u);
+  for (const UserEvent& event : joiner.me.user_events) EXPECT_TRUE(event.replayed);
+  EXPECT_EQ(joiner.me.core.event_clock(), 7u) << "a member's mere word moves nothing";
+  const Source source = Joiner::SourceOf(peer);
+  joiner.me.FinishSync(SyncReason::kJoinAgain, SyncOutcome::kMerged, &source);
+  joiner.me.Tell("a", EventOf("b", 6));
+  EXPECT_TRUE(joiner.me.user_events.back().replayed);
+  joiner.me.Tell("a", EventOf("b", 8));
+  EXPECT_FALSE(joiner.me.user_events.back().replayed);
+}
+
+// Nor a contact that has nobody to tell of, and is asked again once it has joined.
+TEST(ProtocolEvents, AStarterAsksAContactThatWasStartingAgain) {
+  Joiner joiner;
+  joiner.Join({}, 0, {});
+  joiner.RunToComparison(4711);
+  joiner.me.RunFor(Duration::Seconds(30));
+  joiner.Join({EventOf("b", 7)}, 9, {"a", "b"}, SyncReason::kRetry);
+  ASSERT_EQ(joiner.me.user_events.size(), 1u);
+  EXPECT_TRUE(joiner.me.user_events[0].replayed);
+  EXPECT_EQ(joiner.me.core.event_clock(), 9u);
+}
+
+// After that the start stays as it is.
+TEST(ProtocolEvents, WhatIsMissedOnceSettledIsNews) {
+  Joiner joiner;
+  joiner.Join({}, 0, {"a", "b"});
+  joiner.RunToComparison(joiner.me.core.set_hash().low);
+  EXPECT_TRUE(joiner.me.Syncs(SyncReason::kJoinAgain).empty());
+  joiner.Hear("b", SyncSide::kClient, {EventOf("b", 7)}, 9);
+  ASSERT_EQ(joiner.me.user_events.size(), 1u);
+  EXPECT_FALSE(joiner.me.user_events[0].replayed);
+}
+
 // Everybody was restarted; somebody kept an event of before and sends it again.
 TEST(ProtocolEvents, OfAFormerLifeOfItsSenderIsHistory) {
   CoreDriver me;
@@ -245,7 +367,8 @@ TEST(ProtocolEvents, OneThatWasAwayIsToldNewsByASync) {
   me.Meet({"a", "b"});
   const StatementRef missed = EventOf("b", 4);
   const StatementRef events[] = {missed, EventOf("b", kLamportEnd - 5)};
-  me.core.HandleSyncEvents(me.now, {"a", testing::FakeBootId("a")}, events, kLamportEnd - 1);
+  me.core.HandleSyncEvents(me.now, {"a", testing::FakeBootId("a")}, SyncSide::kServer, events,
+                           kLamportEnd - 1);
   me.Settle();
   ASSERT_EQ(me.user_events.size(), 1u);
   EXPECT_FALSE(me.user_events[0].replayed);

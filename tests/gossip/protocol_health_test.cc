@@ -1,5 +1,7 @@
 // A node that is itself the sick one: paused, isolated, keyless, in the minority; and certificates
 // that end (design M7, M8, W8).
+#include <map>
+#include <set>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -176,6 +178,19 @@ class Mute : public ::testing::Test {
       d.RunFor(Duration::Millis(200));
     }
   }
+  // What many were asked under at once, or 0.
+  uint64_t CensusNonce() const {
+    std::map<uint64_t, std::set<std::string>> asked;
+    for (const CoreDriver::Sent& sent : d.sent) {
+      for (const Message& message : sent.packet.messages) {
+        if (const auto* ping = std::get_if<Ping>(&message)) asked[ping->nonce].insert(sent.to);
+      }
+    }
+    for (const auto& [nonce, members] : asked) {
+      if (members.size() >= 3) return nonce;
+    }
+    return 0;
+  }
   const std::vector<std::string> peers = {"a", "b", "c", "d", "e"};
   CoreDriver d;
 };
@@ -235,6 +250,22 @@ TEST_F(Mute, IsNotClearedByAcksThatAnswerNothing) {
   HearFor(Duration::Seconds(20), [&] { d.Receive("a", {{Ack{12'345, 0}, Nack{12'345}}, {}}); });
   EXPECT_EQ(d.Count(EventKind::kIsolated), 1u);
   EXPECT_TRUE(d.core.standing().isolated);
+}
+
+// Nor by acks of a census that is not under way, or that has not asked their sender.
+TEST_F(Mute, IsNotClearedByAcksThatNoCensusWaitsFor) {
+  uint64_t nonce = 0;
+  HearFor(Duration::Seconds(10), [&] {
+    d.Receive("a", {{Ack{0, 0}}, {}});
+    if (nonce == 0 && (nonce = CensusNonce()) != 0) d.Meet("late");
+    if (nonce != 0) d.Receive("late", {{Ack{nonce, 0}}, {}});
+  });
+  ASSERT_NE(nonce, 0u);
+  ASSERT_TRUE(d.core.standing().isolated);
+  d.Receive("a", {{Ack{nonce, 0}}, {}});
+  HearFor(Duration::Seconds(1), [] {});
+  EXPECT_TRUE(d.core.standing().isolated);
+  EXPECT_EQ(d.Count(EventKind::kReconnected), 0u);
 }
 
 TEST(KeyTrouble, SignsNothingForTwoRoundsAndSaysSoOnce) {

@@ -23,11 +23,11 @@ QueryRequest Ask(std::string name = "load", Duration timeout = Duration::Seconds
 }
 
 StatementRef QueryOf(std::string_view by, uint64_t lamport, std::string name = "load",
-                     QueryFilter filter = {}, uint8_t relays = 0) {
+                     QueryFilter filter = {}, uint8_t relays = 0, uint32_t timeout_ms = 5'000) {
   SaidQuery query;
   query.name = std::move(name);
   query.lamport = lamport;
-  query.timeout_ms = 5'000;
+  query.timeout_ms = timeout_ms;
   query.filter = std::move(filter);
   query.relays = relays;
   return testing::FakeSaid(testing::MakeFakeProcess(by), query, Inc(1));
@@ -190,6 +190,67 @@ TEST(ProtocolQueries, AnAnswerIsSentAgainUntilItsReceipt) {
   EXPECT_EQ(me.SentStatements(StatementKind::kAnswer, "me", "a").size(), 3u);
 }
 
+// Four queries a second whose time is a minute: what is answered takes no place.
+TEST(ProtocolQueries, AnsweredOnesDoNotMakeANodeDeaf) {
+  CoreDriver me;
+  me.Meet({"a", "b"});
+  me.Answer({"a", "b"});
+  for (uint64_t i = 1; i <= 200; ++i) {
+    const StatementRef query = QueryOf("a", i, "load", {}, 0, 60'000);
+    me.Tell("b", query);
+    ASSERT_EQ(me.queries.size(), i);
+    ASSERT_EQ(me.Finish(me.core.PrepareAnswer(me.now, query->hash, "42")), SayVerdict::kOk);
+    me.Tell("b", query);
+    ASSERT_EQ(me.queries.size(), i) << "a replay";
+    const auto answers = me.SentStatements(StatementKind::kAnswer, "me", "a");
+    for (const StatementRef& answer : answers) {
+      me.Receive("a", {{AnswerReceipt{PrefixOf(answer->hash)}}, {}});
+    }
+    me.Forget();
+    me.RunFor(Duration::Millis(250));
+  }
+  // What is not answered does.
+  for (uint64_t i = 201; i <= 400; ++i) {
+    me.Tell("b", QueryOf("a", i, "load", {}, 0, 120'000));
+    me.RunFor(Duration::Millis(250));
+  }
+  EXPECT_EQ(me.queries.size(), 264u);
+}
+
+TEST(ProtocolQueries, AnAnswerThatNobodyConfirmsIsSentAFewTimes) {
+  CoreDriver me;
+  me.Meet({"a", "b", "c", "d"});
+  me.Answer({"a", "b", "c", "d"});
+  const StatementRef query = QueryOf("a", 3, "load", {}, 2, 300'000);
+  me.Tell("a", query);
+  me.Finish(me.core.PrepareAnswer(me.now, query->hash, "42"));
+  const auto answers = [&](std::string_view to) {
+    size_t count = 0;
+    for (const StatementRef& sent : me.SentStatements(StatementKind::kAnswer, "me", to)) {
+      count += !std::get<SaidAnswer>(*sent->said).is_ack;
+    }
+    return count;
+  };
+  me.RunFor(Duration::Minutes(5));
+  EXPECT_EQ(answers("a"), 6u);
+  EXPECT_EQ(answers("b") + answers("c") + answers("d"), 4u) << "two relays, twice";
+}
+
+TEST(ProtocolQueries, AnAnswerEndsWithItsOrigin) {
+  CoreDriver me;
+  me.Meet({"a", "b", "c"});
+  me.Answer({"b", "c"});
+  const StatementRef query = QueryOf("a", 3, "load", {}, 2, 300'000);
+  me.Tell("b", query);
+  me.Finish(me.core.PrepareAnswer(me.now, query->hash, "42"));
+  me.core.HandleStatement(me.now, testing::FakeLeave(testing::MakeFakeProcess("a"), Inc(1)));
+  me.Settle();
+  ASSERT_EQ(me.StateOf("a"), MemberState::kLeft);
+  me.Forget();
+  me.RunFor(Duration::Minutes(1));
+  EXPECT_TRUE(me.SentStatements(StatementKind::kAnswer, "me").empty());
+}
+
 TEST(ProtocolQueries, AnAnswerGoesThroughRelaysToo) {
   CoreDriver me;
   me.Meet({"a", "b", "c", "d"});
@@ -268,6 +329,27 @@ TEST(ProtocolQueries, WhoWasNotAskedIsNotHeard) {
   me.Tell("stranger", AnswerOf("a", id, "me", "true"));
   ASSERT_EQ(me.replies.size(), 1u) << "a relay adds nothing";
   EXPECT_EQ(me.replies[0].reply.from, "a");
+}
+
+// Somebody repeats an answer to us: its signer gets a bounded number of receipts, and no news of
+// ours rides along with them.
+TEST(ProtocolQueries, ReceiptsAreBoundedAndGoAlone) {
+  CoreDriver me;
+  me.Meet({"a", "b"});
+  const Hash256 id = AskAll(me, Ask());
+  me.SayEvent("deploy", "v1");
+  const StatementRef answer = AnswerOf("a", id, "me", "42");
+  me.Forget();
+  for (int i = 0; i < 1'000; ++i) me.Tell("b", answer);
+  EXPECT_GE(me.SentMessages<AnswerReceipt>("a"), 32u);
+  EXPECT_LE(me.SentMessages<AnswerReceipt>("a"), 129u);
+  size_t with_statements = 0;
+  for (const auto& sent : me.sent) {
+    const bool receipt = !sent.packet.messages.empty() &&
+                         std::holds_alternative<AnswerReceipt>(sent.packet.messages.front());
+    with_statements += receipt && !sent.packet.statements.empty();
+  }
+  EXPECT_EQ(with_statements, 0u);
 }
 
 TEST(ProtocolQueries, AStormOfQueriesIsBounded) {

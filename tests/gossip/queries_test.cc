@@ -101,19 +101,32 @@ TEST(HeardQueries, OpenOnesAreBoundedAndEnd) {
   EXPECT_EQ(heard.size(), 0u);
 }
 
+TEST(HeardQueries, AnsweredOnesMakeRoomAndStayKnown) {
+  HeardQueries heard;
+  for (uint64_t i = 1; i <= 1'000; ++i) {
+    const StatementRef query = Query("a", i);
+    ASSERT_TRUE(heard.Admit(*query));
+    ASSERT_TRUE(heard.Keep(At(0), query, At(60'000))) << i;
+    heard.Close(KeyOfQuery(query->hash));
+    ASSERT_EQ(heard.Find(At(0), KeyOfQuery(query->hash)), nullptr);
+    ASSERT_FALSE(heard.Admit(*query)) << "a replay";
+  }
+  EXPECT_EQ(heard.size(), 0u);
+}
+
 TEST(AnswerOutbox, SendsAgainUntilConfirmed) {
   AnswerOutbox outbox;
   const StatementRef answer = AnswerOf("me", Query("a", 1));
   outbox.Add(At(0), answer, 2, At(10'000), Duration::Millis(500));
   auto due = outbox.TakeDue(At(0));
   ASSERT_EQ(due.size(), 1u);
-  EXPECT_TRUE(due[0].first);
+  EXPECT_EQ(due[0].sends, 1);
   EXPECT_EQ(due[0].origin, "a");
   EXPECT_EQ(due[0].relays, 2);
   EXPECT_EQ(outbox.NextDue(), At(500));
   due = outbox.TakeDue(At(500));
   ASSERT_EQ(due.size(), 1u);
-  EXPECT_FALSE(due[0].first);
+  EXPECT_EQ(due[0].sends, 2);
   EXPECT_EQ(outbox.NextDue(), At(1'500)) << "twice as long";
   outbox.Confirm(PrefixOf(answer->hash), "b");
   EXPECT_EQ(outbox.size(), 1u) << "not the one who asked";
@@ -130,6 +143,30 @@ TEST(AnswerOutbox, EndsAtTheDeadline) {
     sends += static_cast<int>(outbox.TakeDue(At(ms)).size());
   EXPECT_EQ(sends, 2);
   EXPECT_EQ(outbox.size(), 0u);
+}
+
+// However long its query lives.
+TEST(AnswerOutbox, SendsSixTimesAndThroughRelaysTwice) {
+  AnswerOutbox outbox;
+  outbox.Add(At(0), AnswerOf("me", Query("a", 1)), 5, At(300'000), Duration::Millis(500));
+  std::vector<int> relays;
+  while (outbox.NextDue() != Instant::Never()) {
+    for (const auto& due : outbox.TakeDue(outbox.NextDue())) relays.push_back(due.relays);
+    ASSERT_LE(relays.size(), 100u);
+  }
+  EXPECT_EQ(relays, (std::vector<int>{5, 5, 0, 0, 0, 0}));
+}
+
+TEST(AnswerOutbox, OneOriginHasItsShare) {
+  AnswerOutbox outbox;
+  for (uint64_t i = 1; i <= 2 * AnswerOutbox::kPerOriginMax; ++i) {
+    outbox.Add(At(0), AnswerOf("me", Query("a", i)), 0, At(300'000), Duration::Millis(500));
+  }
+  EXPECT_EQ(outbox.size(), AnswerOutbox::kPerOriginMax);
+  outbox.Add(At(0), AnswerOf("me", Query("b", 1)), 0, At(300'000), Duration::Millis(500));
+  EXPECT_EQ(outbox.size(), AnswerOutbox::kPerOriginMax + 1);
+  outbox.DropOf("a");
+  EXPECT_EQ(outbox.size(), 1u);
 }
 
 TEST(AnswerOutbox, AnAnswerReplacesItsAck) {

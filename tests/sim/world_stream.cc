@@ -219,8 +219,9 @@ void World::CompareEvents(const std::shared_ptr<Exchange>& exchange, SyncOutcome
                     [this, exchange, outcome] { ServerGetsEventIds(exchange, outcome); });
   }
   const Source source{server.name, server.identity.boot_id};
-  Input(client, "events",
-        [&](Protocol& core, Instant now) { core.HandleSyncEvents(now, source, {}, their_clock); });
+  Input(client, "events", [&](Protocol& core, Instant now) {
+    core.HandleSyncEvents(now, source, SyncSide::kClient, {}, their_clock);
+  });
   Finish(exchange, outcome, true);
 }
 
@@ -240,7 +241,8 @@ void World::ClientGetsEvents(const std::shared_ptr<Exchange>& exchange, SyncOutc
   const Source back{client.name, client.identity.boot_id};
   Note(client, "events from", server.index);
   Input(client, "events", [&](Protocol& core, Instant now) {
-    core.HandleSyncEvents(now, source, exchange->events.lacking, exchange->event_clock);
+    core.HandleSyncEvents(now, source, SyncSide::kClient, exchange->events.lacking,
+                          exchange->event_clock);
   });
   if (!client.core) return;
   if (!exchange->events.wanted.empty()) {
@@ -252,7 +254,7 @@ void World::ClientGetsEvents(const std::shared_ptr<Exchange>& exchange, SyncOutc
             Node& there = At(index);
             if (there.process != process || there.paused) return;
             Input(there, "events", [&](Protocol& core, Instant now) {
-              core.HandleSyncEvents(now, back, events, clock);
+              core.HandleSyncEvents(now, back, SyncSide::kServer, events, clock);
             });
           });
   }
