@@ -511,8 +511,9 @@ class Protocol::Impl {
   size_t census_of_ = 0;          // how many others were alive here when it began
   uint64_t census_nonce_ = 0;
   int census_round_ = 0;
-  bool census_unanswered_ = false;  // one has come to its end without an answer, nor was any since
-  bool few_answer_ = false;         // what the last one showed: less than half of those known
+  // One in which others were heard has come to its end without an answer, nor was there any since.
+  bool census_unanswered_ = false;
+  bool few_answer_ = false;  // what the last one showed: less than half of those known
 
   // Dissemination.
   BroadcastQueue broadcasts_;
