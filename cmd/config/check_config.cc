@@ -366,9 +366,8 @@ class Checker {
           "");
     } else {
       Add(FindingLevel::kWarning, "store.url", "KEY_MISSING",
-          "no key yet; the start will make one, and the nodes of gossip.join refuse this one "
-          "unless "
-          "they share this file",
+          "no key yet; the start will make one, which the nodes of gossip.join refuse unless they "
+          "share this file",
           kImportLine);
     }
   }
