@@ -54,13 +54,9 @@ std::string DefaultConfigText(const DefaultConfigParams& params) {
       "              # local | lan | wan: sets every timer\n"
       "\n"
       "[store]\n"
-      "# The table Systems with the cluster's key. An SQLite file serves one machine; several "
-      "share "
-      "a\n"
-      "# database server, postgres://user@host/database or mysql://user@host/database, or have "
-      "each "
-      "a\n"
-      "# file of its own with the same key in it, `sotto keys import --from FILE`.\n"
+      "# The table Systems with the cluster's key. An SQLite file serves one machine; several\n"
+      "# share a database server, postgres://user@host/database or mysql://user@host/database,\n"
+      "# or have each a file with the same key in it, `sotto keys import --from FILE`.\n"
       "url = ",
       QuoteToml(url), "\n", password_line,
       "\n"

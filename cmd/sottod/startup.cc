@@ -136,8 +136,8 @@ absl::StatusOr<std::vector<ClusterKeyRef>> OpenKeys(const Config& config, const 
   SOTTO_ASSIGN_OR_RETURN(KekRingRef keks, parts->kek_loader.Load(KekSettingsOf(config)));
   parts->policy = KeyPolicyOf(config, std::move(keks));
   parts->policy.generation_seen = parts->state->key_generation();
-  // On a server the other machines find the same key, whoever made it. Who has used a wrapped key and
-  // finds none has lost it: a fresh one would be a second cluster.
+  // On a server the other machines find the same key, whoever made it. Who has used a wrapped key
+  // and finds none has lost it: a fresh one would be a second cluster.
   const bool is_first =
       IsServerStore(config) || (MayMintKey(config) && !KnowsOtherMachines(config, *parts->peers));
   parts->policy.may_create = parts->policy.generation_seen == 0 && is_first;
