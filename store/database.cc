@@ -76,6 +76,10 @@ Database::Database(std::unique_ptr<SqlDriver> driver, milliseconds deadline, boo
 }
 
 absl::StatusOr<std::unique_ptr<SqlConnection>> Database::Connect(SqlTime deadline) {
+  const Turn turn(*this, deadline);  // the driver serves one call at a time
+  if (!turn.is_mine()) {
+    return internal::DbTimeout(display_url(), "another call of this process used the connection");
+  }
   return driver_->Connect(/*may_create=*/false, deadline);
 }
 

@@ -127,7 +127,7 @@ class SqlConnection {
                                                                              int wake_fd);
 };
 
-// Makes connections to one database.
+// Makes connections to one database. Threads: one call at a time; what it has made is independent.
 class SqlDriver {
  public:
   SqlDriver() = default;
