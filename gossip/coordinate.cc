@@ -188,11 +188,6 @@ void CoordinateTable::PullToOrigin() {
   for (double& x : own_.vector) x -= x / length * pull;
 }
 
-void CoordinateTable::Forget(std::string_view member) {
-  const auto it = members_.find(member);
-  if (it != members_.end()) members_.erase(it);
-}
-
 const Coordinate* CoordinateTable::Find(std::string_view member) const {
   const auto it = members_.find(member);
   return it != members_.end() && it->second.known ? &it->second.coordinate : nullptr;

@@ -55,7 +55,6 @@ class CoordinateTable {
   // It answered in `rtt`. Moves this node if the member's coordinate is known and fresh; false if
   // the round trip is not believed.
   bool Observe(Instant now, std::string_view member, Duration rtt);
-  void Forget(std::string_view member);
   // Keeps only those that `keep` names.
   template <typename Keep>
   void Retain(Keep keep) {

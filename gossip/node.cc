@@ -1,5 +1,6 @@
 #include "gossip/node.h"
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -23,6 +24,12 @@ namespace {
 
 // What a call waits beyond its timeout for the loop to say that it has passed.
 constexpr std::chrono::seconds kLoopGrace{1};
+
+// For ever means a year: no clock overflows by it.
+std::chrono::milliseconds Bounded(std::chrono::milliseconds timeout) {
+  return std::clamp(timeout, std::chrono::milliseconds(0),
+                    std::chrono::milliseconds(std::chrono::hours(365 * 24)));
+}
 
 // An io_context with one thread that runs it until Stop().
 class LoopThread {
@@ -167,6 +174,7 @@ std::unique_ptr<Node::Subscription> Node::Watch(WatchCallback callback, WatchOpt
 
 absl::StatusOr<int> Node::Join(const std::vector<std::string>& contacts,
                                std::chrono::milliseconds timeout) {
+  timeout = Bounded(timeout);
   return impl_->Wait(timeout, absl::StatusOr<int>(0),
                      [contacts, timeout](NodeCore& core, auto done) {
                        core.Join(contacts, timeout, std::move(done));
@@ -174,6 +182,7 @@ absl::StatusOr<int> Node::Join(const std::vector<std::string>& contacts,
 }
 
 absl::Status Node::Leave(std::chrono::milliseconds timeout) {
+  timeout = Bounded(timeout);
   return impl_->Wait(timeout, absl::OkStatus(), [timeout](NodeCore& core, auto done) {
     core.Leave(timeout, std::move(done));
   });
@@ -216,6 +225,7 @@ absl::Status Node::SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing) {
 
 absl::Status Node::Send(std::string_view member, std::string_view payload,
                         std::chrono::milliseconds timeout) {
+  timeout = Bounded(timeout);
   return impl_->Wait(timeout, absl::OkStatus(),
                      [member = std::string(member), payload, timeout](NodeCore& core, auto done) {
                        core.Send(member, std::string(payload), timeout, std::move(done));
@@ -223,6 +233,7 @@ absl::Status Node::Send(std::string_view member, std::string_view payload,
 }
 
 absl::StatusOr<PingResult> Node::Ping(std::string_view member, std::chrono::milliseconds timeout) {
+  timeout = Bounded(timeout);
   const absl::Status begun =
       CodedError(absl::StatusCode::kFailedPrecondition, "MUST_NOT_BLOCK",
                  "the round trip cannot be waited for in a thread that runs the node's io_context");
@@ -241,7 +252,7 @@ bool Node::IsResponsive(std::chrono::milliseconds timeout) {
   const auto promise = std::make_shared<std::promise<void>>();
   std::future<void> future = promise->get_future();
   asio::post(impl_->core()->executor(), [promise] { promise->set_value(); });
-  return future.wait_for(timeout) == std::future_status::ready;
+  return future.wait_for(Bounded(timeout)) == std::future_status::ready;
 }
 
 }  // namespace sotto

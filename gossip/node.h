@@ -225,8 +225,9 @@ class Node {
   class Subscription;
   std::unique_ptr<Subscription> Watch(WatchCallback callback, WatchOptions options = {});
 
-  // Adds contacts and waits until one has answered. UNAVAILABLE JOIN_FAILED: none did in time, with
-  // the reason of each; they are tried on for ever all the same. Begun only: 0.
+  // Adds contacts and waits until each has answered or failed once, or `timeout` has passed; gives
+  // how many answered. UNAVAILABLE JOIN_FAILED: none did, with the reason of each; they are tried
+  // on for ever all the same. Begun only: 0.
   absl::StatusOr<int> Join(const std::vector<std::string>& contacts,
                            std::chrono::milliseconds timeout);
   // Says goodbye and waits until it was heard, or `timeout` passed (DEADLINE_EXCEEDED: it was still

@@ -105,6 +105,16 @@ TEST_F(NodeMessageTest, ABusyStreamIsRenewedInTime) {
   }
 }
 
+TEST_F(NodeMessageTest, ATimeoutMayBeForEver) {
+  StartPair();
+  const absl::Status sent = a_->Send("b", "x", milliseconds::max());
+  EXPECT_TRUE(sent.ok()) << Describe(sent);
+  const absl::StatusOr<int> joined = a_->Join({Address(*b_)}, milliseconds::max());
+  ASSERT_TRUE(joined.ok()) << Describe(joined.status());
+  EXPECT_EQ(1, *joined);
+  EXPECT_TRUE(a_->IsResponsive(milliseconds::max()));
+}
+
 TEST_F(NodeMessageTest, WhatCannotBeSentIsRefusedByName) {
   StartPair();
   EXPECT_EQ("MEMBER_UNKNOWN", ErrorCode(a_->Send("nobody", "x", seconds(5))));
