@@ -94,7 +94,7 @@ void Protocol::Impl::OnCensusTimer() {
   const size_t reached = 1 + census_of_ * answered / census_.size();
   census_.clear();
   census_nonce_ = 0;
-  census_unanswered_ = last_answered_ < census_began_;
+  census_unanswered_ = last_answered_ < census_began_ && last_heard_ >= census_began_;
   few_answer_ = reached * 2 < LivingCount() + dead_shown_;
   CheckMinority();
   if (!few_answer_) return;

@@ -532,8 +532,9 @@ class Protocol::Impl {
   uint64_t census_nonce_ = 0;         // 0 while there is none
   uint64_t census_stream_nonce_ = 0;  // of the last one that asked over streams
   int census_round_ = 0;
-  bool census_unanswered_ = false;  // one has come to its end without an answer, nor was any since
-  bool few_answer_ = false;         // what the last one showed: less than half of those known
+  // One in which others were heard has come to its end without an answer, nor was there any since.
+  bool census_unanswered_ = false;
+  bool few_answer_ = false;  // what the last one showed: less than half of those known
 
   // Dissemination.
   BroadcastQueue broadcasts_;

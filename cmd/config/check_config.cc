@@ -37,9 +37,11 @@ constexpr int64_t kExpiryAlarmSeconds = 5 * 86'400;
 // `config check` waits no longer for a database server.
 constexpr std::chrono::seconds kServerDeadline{3};
 
+constexpr char kImportLine[] = "sotto keys import --from FILE";
+
 std::string FixFor(std::string_view code, const std::string& path) {
   if (code == "SECRET_READABLE") return absl::StrCat("chmod 0600 ", path);
-  if (code == "FILE_WRITABLE") return absl::StrCat("chmod o-w ", path);
+  if (code == "FILE_WRITABLE") return absl::StrCat("chmod go-w ", path);
   if (code == "FOLDER_WRITABLE") return absl::StrCat("chmod go-w ", FolderOf(path));
   if (code == "FILE_WRONG_OWNER") return absl::StrCat("ls -l ", path);
   return absl::StrCat("sotto explain ", std::string(code));
@@ -348,6 +350,20 @@ class Checker {
     return false;
   }
 
+  // Beside others with a store of their own, a key of its own would make this node a cluster of one.
+  void AddKeyToBeMade() {
+    if (config_.gossip.join.empty() || IsServerStore(config_)) {
+      Add(FindingLevel::kNote, "store.url", "KEY_MISSING", "no key yet; the start will make one",
+          "");
+    } else {
+      Add(FindingLevel::kWarning, "store.url", "KEY_MISSING",
+          "no key yet; the start will make one, and the nodes of gossip.join refuse this one "
+          "unless "
+          "they share this file",
+          kImportLine);
+    }
+  }
+
   void CheckStore() {
     StoreOptions options = StoreOptionsOf(config_, ServiceOwner(config_));
     options.create = false;
@@ -380,11 +396,11 @@ class Checker {
     // Told already: without the KEK nobody can say more of the row.
     if (is_kek_unknown_ && ErrorCode(key.status()) == "KEK_MISSING") return;
     if (ErrorCode(key.status()) == "KEY_MISSING" && MayMintKey(config_)) {
-      Add(FindingLevel::kNote, "store.url", "KEY_MISSING", "no key yet; the start will make one",
-          "");
+      AddKeyToBeMade();
       return;
     }
-    AddStatus("store.url", key.status(), "sotto keys import --from FILE");
+    const bool is_missing = ErrorCode(key.status()) == "KEY_MISSING";
+    AddStatus("store.url", key.status(), is_missing ? kImportLine : "");
   }
 
   const ConfigResult& loaded_;

@@ -107,7 +107,13 @@ void AddRefusals(const DaemonSnapshot& s, Notes& notes) {
   for (const auto& [code, count] : by_code) {
     absl::StrAppend(&counts, counts.empty() ? "" : ", ", code, " ", count);
   }
-  Add(notes, NoteLevel::kNote, "PEERS_REFUSED",
+  // A stranger may knock at any node; one that nobody of its own cluster takes in has the wrong key.
+  const bool is_alone =
+      std::none_of(s.view->members.begin(), s.view->members.end(), [](const MemberInfo& member) {
+        return !member.is_self && member.state <= MemberState::kSuspect;
+      });
+  const bool is_key = by_code.count("KEY_MISMATCH") > 0;
+  Add(notes, is_alone && is_key ? NoteLevel::kYellow : NoteLevel::kNote, "PEERS_REFUSED",
       absl::StrCat("refused in the last 10 minutes: ", counts, "; the last from ", last->peer));
 }
 

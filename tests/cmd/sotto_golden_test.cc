@@ -147,6 +147,17 @@ TEST_F(Golden, AQueryPrintsAnswersAndSaysWhoWasSilent) {
   EXPECT_EQ(Ask({"query", "load", "--relay", "6"}).exit, 2);
 }
 
+TEST_F(Golden, AQueryThatNobodyHasAnythingToSayToIsTold) {
+  FakeDaemon daemon(dir_.File("q"));
+  daemon.AnswerStream("POST /v1/query", {Reply("gw-1", false, ""), Summary(1, 1, 1, "")});
+  const RunResult result = RunSotto({"--target", dir_.File("q"), "query", "laod"});
+  EXPECT_EQ(result.exit, 0);
+  EXPECT_NE(result.err.find("no handler knows"), std::string::npos) << result.err;
+  daemon.AnswerStream("POST /v1/query", {Reply("gw-1", false, "0.31"), Summary(1, 1, 1, "")});
+  const RunResult said = RunSotto({"--target", dir_.File("q"), "query", "load"});
+  EXPECT_EQ(said.err.find("no handler knows"), std::string::npos) << said.err;
+}
+
 TEST_F(Golden, AQueryEndsWithTheCodeOfItsOutcome) {
   struct {
     std::string summary;

@@ -216,6 +216,19 @@ const HealthCase kHealthCases[] = {
        s.refusals = {{s.unix_ms - 1000, "CERT_UNTRUSTED", "10.0.0.9:1", "no"}};
      },
      "PEERS_REFUSED", "healthy"},
+    {"AnotherKeyAmongOthers",
+     [](auto& s) {
+       s.refusals = {{s.unix_ms - 1000, "KEY_MISMATCH", "10.0.0.9:1", "no"}};
+     },
+     "PEERS_REFUSED", "healthy"},
+    {"AnotherKeyAndAlone",
+     [](auto& s) {
+       s = WithView(s, [](NodeView& v) {
+         std::erase_if(v.members, [](const MemberInfo& member) { return !member.is_self; });
+       });
+       s.refusals = {{s.unix_ms - 1000, "KEY_MISMATCH", "10.0.0.9:1", "no"}};
+     },
+     "PEERS_REFUSED", "warning"},
     {"Lasting",
      [](auto& s) {
        s.lasting_notes = {{"BAD_ADVERTISE", NoteLevel::kYellow, "loopback"}};

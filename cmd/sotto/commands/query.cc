@@ -76,6 +76,9 @@ class Asking {
     const uint64_t expected = CountOf(Member(data, "expected"));
     const uint64_t answered = CountOf(Member(data, "answered"));
     PrintSummary(data, expected, answered);
+    if (answered > 0 && !said_something_) {
+      context_.Note("nobody had anything to say: a name that no handler knows is answered so too");
+    }
     if (answered == expected && expected > 0) return kExitOk;
     if (answered > 0) return kExitPartial;
     Complaint complaint{
@@ -98,6 +101,7 @@ class Asking {
     const std::string from = TextOf(Member(reply, "from"));
     const bool ack = TrueOf(Member(reply, "ack"));
     (ack ? acked_ : answered_).insert(from);
+    said_something_ |= !ack && !ShownPayload(reply).empty();
     switch (context_.format()) {
       case Format::kJson:
         replies_.push_back(reply);
@@ -148,6 +152,7 @@ class Asking {
   Context& context_;
   json::array replies_;
   std::set<std::string> acked_, answered_;
+  bool said_something_ = false;
   json::value summary_;
 };
 
