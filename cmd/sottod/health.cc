@@ -107,7 +107,7 @@ void AddRefusals(const DaemonSnapshot& s, Notes& notes) {
   for (const auto& [code, count] : by_code) {
     absl::StrAppend(&counts, counts.empty() ? "" : ", ", code, " ", count);
   }
-  // A stranger may knock at any node; one that nobody of its own cluster takes in has the wrong key.
+  // A stranger may knock at any node; one that nobody of its cluster takes in has the wrong key.
   const bool is_alone =
       std::none_of(s.view->members.begin(), s.view->members.end(), [](const MemberInfo& member) {
         return !member.is_self && member.state <= MemberState::kSuspect;
