@@ -29,8 +29,9 @@ constexpr int kTurnsPerTidying = 10;
 constexpr int kTurnsPerWallClock = 60;
 // What an unchanged table's picture says of round trips and agreement may be as old as this.
 constexpr Duration kViewAge = Duration::Seconds(1);
-// Between two pictures for subscriptions, for each member in them and at most: in a join of many,
-// pictures would cost more than all else.
+// Between two pictures for subscriptions, for each member in them beyond a few, and at most: in a
+// join of many, pictures would cost more than all else.
+constexpr int64_t kPublishFreeMembers = 32;
 constexpr Duration kPublishMemberPause = Duration::Micros(200);
 constexpr Duration kPublishPauseMax = Duration::Millis(200);
 constexpr size_t kRefusalsMax = 64;
@@ -321,7 +322,8 @@ std::shared_ptr<const NodeView> NodeCore::View() {
   // A newer one, unless the node is at work: nobody waits for a picture.
   const std::unique_lock turn(*turn_, std::try_to_lock);
   if (!turn.owns_lock() || stopped_) return view;
-  PublishView();
+  FlushItems();  // nobody sees in a picture what subscriptions have not been given
+  if (view_dirty_ || Now() - HeldView()->now >= kViewAge) PublishView();
   return HeldView();
 }
 
@@ -433,7 +435,8 @@ void NodeCore::FlushItems() {
   PublishView();
   const std::shared_ptr<const NodeView> view = HeldView();
   const auto members = static_cast<int64_t>(view->members.size());
-  publish_after_ = view->now + std::min(kPublishMemberPause * members, kPublishPauseMax);
+  const int64_t counted = std::max<int64_t>(members - kPublishFreeMembers, 0);
+  publish_after_ = view->now + std::min(kPublishMemberPause * counted, kPublishPauseMax);
   watchers_.Publish(items, view);
 }
 
