@@ -93,8 +93,8 @@ absl::Status CheckSecret(const std::string& path, const struct stat& info, const
                       absl::StrCat(path, ": it belongs to uid ", info.st_uid, ", not to uid ",
                                    geteuid(), " or root"));
   }
-  const bool is_handed_over = rules.root_group_may_read && info.st_uid == 0;
-  if ((info.st_mode & (is_handed_over ? 037 : 077)) != 0) {
+  const mode_t closed = rules.root_may_share && info.st_uid == 0 ? 037 : 077;
+  if ((info.st_mode & closed) != 0) {
     return CodedError(absl::StatusCode::kFailedPrecondition, "SECRET_READABLE",
                       absl::StrCat(path, ": it holds a secret and is open to group or others (",
                                    Mode(info.st_mode), "); chmod 0600 ", path));

@@ -33,9 +33,9 @@ struct FileRules {
   bool secret = true;
   // One more owner that is accepted, for tools run by root on a service's files.
   std::optional<uid_t> also_owner;
-  // A secret of root's may show the group's read bit: what systemd hands over is root's, opened for
-  // the service alone by an access list, whose mask stands where the group's bits are.
-  bool root_group_may_read = false;
+  // A secret of root's may be readable by its group: systemd gives a credential to a service
+  // through an access list, which shows as that bit.
+  bool root_may_share = false;
 };
 
 // The whole file.

@@ -101,7 +101,7 @@ absl::StatusOr<KekRef> ReadFile(const std::string& path, const KekSettings& sett
                                 bool is_credential) {
   const FileRules rules{.bytes_max = kKekFileBytesMax,
                         .also_owner = settings.also_owner,
-                        .root_group_may_read = is_credential};
+                        .root_may_share = is_credential};
   SOTTO_ASSIGN_OR_RETURN(const SecretBytes bytes, ReadSecretFile(path, rules));
   return ParseIn(bytes.view(), path, /*may_end_in_newline=*/true, settings.allow_weak);
 }

@@ -48,8 +48,10 @@ absl::StatusOr<ClusterKeyRef> ReadKey(const NodeFiles& files, const std::string&
   policy.keks = *std::move(keks);
   policy.generation_seen = state->key_generation();
   const auto load = [&]() -> absl::StatusOr<StoredKey> {
+    StoreOptions options;
+    options.password = files.store_password;
     SOTTO_ASSIGN_OR_RETURN(const std::unique_ptr<SystemsTable> table,
-                           OpenSystemsTable(files.store));
+                           OpenSystemsTable(files.store, options));
     return LoadClusterKey(*table, cluster, policy);
   };
   const absl::StatusOr<StoredKey> stored = load();

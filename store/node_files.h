@@ -19,6 +19,8 @@ struct NodeFiles {
   std::string key;    // PEM: its private key
   std::string crl;    // PEM: revoked certificates; empty: no list
   std::string store;  // URL of the Systems table that holds the cluster's key: "sqlite:/…"
+  // Where the password of a database server's user lies: "file:/…", "credential:NAME", "env:NAME".
+  std::string store_password;
   std::string state;  // folder of the boot number; made if it is missing
   // What wraps the key in the store: "file:/…" or another source of kek_source.h; empty: nothing,
   // and a wrapped key is refused. A variable is taken out of the environment.

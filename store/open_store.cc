@@ -1,68 +1,70 @@
 #include "store/open_store.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
+#include "crypto/secret_bytes.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "store/sqlite_systems_table.h"
+#include "store/file_rules.h"
+#include "store/mysql_sql.h"
+#include "store/postgres_sql.h"
+#include "store/secret_source.h"
+#include "store/sqlite_sql.h"
+#include "store/systems_rows.h"
 
 namespace sotto {
 namespace {
 
-bool TakePrefix(std::string_view* text, std::string_view prefix) {
-  if (!text->starts_with(prefix)) return false;
-  text->remove_prefix(prefix.size());
-  return true;
-}
-
-absl::Status InvalidUrl(std::string_view url, std::string_view why) {
-  return CodedError(absl::StatusCode::kInvalidArgument, "STORE_URL_INVALID",
-                    absl::StrCat("store.url \"", RedactStoreUrl(url),
-                                 "\": ", absl::string_view(why.data(), why.size())));
+absl::StatusOr<std::unique_ptr<SqlDriver>> MakeServerDriver(StoreUrl url,
+                                                            const StoreOptions& options) {
+  SecretBytes password;
+  if (!options.password.empty()) {
+    absl::StatusOr<SecretBytes> read =
+        ReadSecretSource(options.password, kStorePasswordBytesMax, options.also_owner);
+    if (!read.ok()) return WithContext(read.status(), "the database's password");
+    for (const uint8_t byte : read->view()) {
+      if (byte == 0) {
+        return CodedError(absl::StatusCode::kInvalidArgument, "SECRET_EMPTY",
+                          "the database's password: a NUL stands in it");
+      }
+    }
+    password = *std::move(read);
+  }
+  if (url.tls) {
+    const absl::StatusOr<std::string> authorities = ReadPlainFile(url.ca_file);
+    if (!authorities.ok()) {
+      return WithContext(authorities.status(), "the authorities that vouch for the database");
+    }
+  }
+  return url.dialect == SqlDialect::kMysql
+             ? MakeMysqlDriver(std::move(url), std::move(password))
+             : MakePostgresDriver(std::move(url), std::move(password));
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> SqlitePath(std::string_view url) {
-  for (const std::string_view later : {"postgres://", "postgresql://", "mysql://"}) {
-    if (url.starts_with(later)) {
-      return CodedError(absl::StatusCode::kUnimplemented, "STORE_UNSUPPORTED",
-                        absl::StrCat("store.url \"", RedactStoreUrl(url),
-                                     "\": PostgreSQL and MySQL come with a later version; this one "
-                                     "has SQLite (sqlite:/path/to/file)"));
-    }
+absl::StatusOr<std::shared_ptr<Database>> OpenDatabase(std::string_view url,
+                                                       const StoreOptions& options) {
+  SOTTO_ASSIGN_OR_RETURN(StoreUrl parsed, ParseStoreUrl(url));
+  std::unique_ptr<SqlDriver> driver;
+  if (parsed.dialect == SqlDialect::kSqlite) {
+    driver = MakeSqliteDriver(parsed.path, options.also_owner, options.sqlite_vfs);
+  } else {
+    SOTTO_ASSIGN_OR_RETURN(driver, MakeServerDriver(std::move(parsed), options));
   }
-  std::string_view path = url;
-  if (!TakePrefix(&path, "sqlite:")) {
-    return InvalidUrl(url, "want sqlite:/absolute/path or sqlite:relative/path");
-  }
-  if (path.starts_with("//") && !path.starts_with("///")) {
-    return InvalidUrl(url, "sqlite has no host; write sqlite:/absolute/path");
-  }
-  while (path.starts_with("//")) path.remove_prefix(1);
-  if (path.empty() || path.ends_with('/')) return InvalidUrl(url, "it names no file");
-  if (path == ":memory:") return InvalidUrl(url, "a key must outlive the process");
-  if (path.find('\0') != std::string_view::npos) return InvalidUrl(url, "a NUL in the path");
-  return std::string(path);
+  return std::make_shared<Database>(std::move(driver), options.deadline, options.create);
 }
 
 absl::StatusOr<std::unique_ptr<SystemsTable>> OpenSystemsTable(std::string_view url,
                                                                const StoreOptions& options) {
-  SOTTO_ASSIGN_OR_RETURN(const std::string path, SqlitePath(url));
-  return OpenSqliteSystemsTable(path, options);
-}
-
-std::string RedactStoreUrl(std::string_view url) {
-  if (url.starts_with("sqlite:")) return std::string(url);
-  const size_t scheme_end = url.find("://");
-  if (scheme_end == std::string_view::npos) {
-    // Not a URL at all; it may be a password in the wrong place.
-    return url.empty() ? "" : "…";
+  SOTTO_ASSIGN_OR_RETURN(std::shared_ptr<Database> database, OpenDatabase(url, options));
+  absl::Status status = CheckSystemsTable(*database);
+  if (ErrorCode(status) == "DB_TABLE_MISSING" && options.create) {
+    status = CreateSystemsTable(*database);
   }
-  std::string_view rest = url.substr(scheme_end + 3);
-  rest = rest.substr(0, rest.find_first_of("?#"));
-  const size_t at = rest.rfind('@');
-  if (at != std::string_view::npos) rest.remove_prefix(at + 1);
-  return absl::StrCat(std::string(url.substr(0, scheme_end)), "://", std::string(rest));
+  SOTTO_RETURN_IF_ERROR(status);
+  return MakeSystemsTable(std::move(database));
 }
 
 }  // namespace sotto

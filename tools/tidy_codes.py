@@ -18,11 +18,11 @@ FOLDERS = ("gossip", "crypto", "store", "cmd")
 # Texts of that shape that are no codes: kinds of status, environment variables, what systemd and
 # OpenSSL call theirs.
 NOT_CODES = re.compile(
-    r"(SOTTO|XDG|SSL|OPENSSL|LISTEN|NOTIFY|SD|LC|EVP|OSSL)_.*|.*_SOTTO_.*"
+    r"(SOTTO|XDG|SSL|OPENSSL|LISTEN|NOTIFY|SD|LC|EVP|OSSL|MYSQL|MARIADB|LIBMYSQL)_.*|.*_SOTTO_.*"
     r"|NO_COLOR|JOURNAL_STREAM|WATCHDOG_USEC|WATCHDOG_PID|INVOCATION_ID|SYSTEMD_.*|COMP_.*"
     r"|INVALID_ARGUMENT|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|FAILED_PRECONDITION"
     r"|OUT_OF_RANGE|RESOURCE_EXHAUSTED|DATA_LOSS|DEADLINE_EXCEEDED|UNAUTHENTICATED"
-    r"|CLUSTER_NAME|NODE_NAME|CREDENTIALS_DIRECTORY")
+    r"|CLUSTER_NAME|NODE_NAME|CREDENTIALS_DIRECTORY|VERIFY_IDENTITY")
 COMMENT = re.compile(r"//[^\n]*")
 CAPITALS = re.compile(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"')
 # CodedError(kind, "CODE", …) and Complaint{exit, "CODE", …}: there a word without an underscore

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <ctime>
 #include <memory>
@@ -24,12 +25,17 @@
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
 #include "store/open_store.h"
+#include "store/secret_source.h"
+#include "store/store_url.h"
 
 namespace sotto {
 namespace {
 
 // Certificates live 30 days and are renewed at two thirds; the alarm is at 5 days (design S6).
 constexpr int64_t kExpiryAlarmSeconds = 5 * 86'400;
+
+// `config check` waits no longer for a database server.
+constexpr std::chrono::seconds kServerDeadline{3};
 
 constexpr char kImportLine[] = "sotto keys import --from FILE";
 
@@ -332,10 +338,47 @@ class Checker {
         absl::StrCat("move it away: mv ", source->name, " /etc/sotto/kek"));
   }
 
+  // False after an error, which is then told.
+  bool CheckPassword(const StoreOptions& options) {
+    if (options.password.empty()) return true;
+    const absl::Status status =
+        ReadSecretSource(options.password, kStorePasswordBytesMax, options.also_owner).status();
+    if (status.ok()) return true;
+    const std::string& file = config_.store.password_file;
+    AddStatus(file.empty() ? "store.password" : "store.password_file", status,
+              file.empty() ? "" : FixFor(ErrorCode(status), file));
+    return false;
+  }
+
+  // Beside others with a store of their own, a key of its own makes this node a cluster of one.
+  void AddKeyToBeMade() {
+    if (config_.gossip.join.empty() || IsServerStore(config_)) {
+      Add(FindingLevel::kNote, "store.url", "KEY_MISSING", "no key yet; the start will make one",
+          "");
+    } else {
+      Add(FindingLevel::kWarning, "store.url", "KEY_MISSING",
+          "no key yet; the start will make one, and the nodes of gossip.join refuse this one "
+          "unless they share this file",
+          kImportLine);
+    }
+  }
+
   void CheckStore() {
+    StoreOptions options = StoreOptionsOf(config_, ServiceOwner(config_));
+    options.create = false;
+    const bool is_server = IsServerStore(config_);
+    if (is_server) options.deadline = kServerDeadline;
+    if (!CheckPassword(options)) return;
     const absl::StatusOr<std::unique_ptr<SystemsTable>> table =
-        OpenSystemsTable(config_.store.url, {.create = false, .also_owner = ServiceOwner(config_)});
+        OpenSystemsTable(config_.store.url, options);
     const std::string code = ErrorCode(table.status());
+    // A server that is away for the moment makes no configuration wrong: the start tries again.
+    if (is_server &&
+        (absl::IsUnavailable(table.status()) || absl::IsDeadlineExceeded(table.status()))) {
+      Add(FindingLevel::kWarning, "store.url", code, std::string(table.status().message()),
+          absl::StrCat("sotto explain ", code));
+      return;
+    }
     if ((code == "DB_MISSING" || code == "DB_TABLE_MISSING") && config_.store.create) {
       Add(FindingLevel::kNote, "store.url", code,
           absl::StrCat(table.status().message(), "; the start will make it"), "");
@@ -357,19 +400,6 @@ class Checker {
     }
     const bool is_missing = ErrorCode(key.status()) == "KEY_MISSING";
     AddStatus("store.url", key.status(), is_missing ? kImportLine : "");
-  }
-
-  // Beside others with a file of their own, a key of its own would make this node a cluster of one.
-  void AddKeyToBeMade() {
-    if (config_.gossip.join.empty()) {
-      Add(FindingLevel::kNote, "store.url", "KEY_MISSING", "no key yet; the start will make one",
-          "");
-    } else {
-      Add(FindingLevel::kWarning, "store.url", "KEY_MISSING",
-          "no key yet; the start will make one, which the nodes of gossip.join refuse unless they "
-          "share this file",
-          kImportLine);
-    }
   }
 
   const ConfigResult& loaded_;
@@ -429,7 +459,23 @@ KeyPolicy KeyPolicyOf(const Config& config, KekRingRef keks) {
   return policy;
 }
 
+bool IsServerStore(const Config& config) {
+  const absl::StatusOr<StoreUrl> url = ParseStoreUrl(config.store.url);
+  return url.ok() && url->dialect != SqlDialect::kSqlite;
+}
+
+StoreOptions StoreOptionsOf(const Config& config, std::optional<uid_t> also_owner) {
+  StoreOptions options;
+  options.create = config.store.create;
+  options.also_owner = also_owner;
+  options.password = config.store.password_file.empty()
+                         ? config.store.password
+                         : absl::StrCat("file:", config.store.password_file);
+  return options;
+}
+
 bool MayMintKey(const Config& config) {
+  if (IsServerStore(config)) return true;
   return std::none_of(config.gossip.join.begin(), config.gossip.join.end(),
                       [&config](const std::string& contact) {
                         return IsOutsideThisMachine(contact, config.gossip.bind);

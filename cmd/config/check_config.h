@@ -13,6 +13,7 @@
 #include "cmd/config/config.h"
 #include "store/cluster_key.h"
 #include "store/kek_source.h"
+#include "store/open_store.h"
 
 namespace sotto {
 
@@ -44,9 +45,14 @@ std::optional<uid_t> ServiceOwner(const Config& config);
 KekSettings KekSettingsOf(const Config& config, std::optional<uid_t> also_owner = std::nullopt);
 KeyPolicy KeyPolicyOf(const Config& config, KekRingRef keks);
 
-// Whether a key may be minted in this store (design K4): an SQLite file, and no contact outside
-// this machine.
+// Whether a key may be minted in this store (design K4): on a database server, which all nodes
+// share, always; in an SQLite file only without a contact outside this machine.
 bool MayMintKey(const Config& config);
+// Whether the store is on a database server.
+bool IsServerStore(const Config& config);
+
+// How [store] is opened. `also_owner` as in FileRules.
+StoreOptions StoreOptionsOf(const Config& config, std::optional<uid_t> also_owner = std::nullopt);
 
 }  // namespace sotto
 

@@ -20,7 +20,8 @@
 #include "gossip/member.h"
 #include "store/file_rules.h"
 #include "store/kek_source.h"
-#include "store/open_store.h"
+#include "store/secret_source.h"
+#include "store/store_url.h"
 
 extern char** environ;
 
@@ -326,10 +327,28 @@ class Loader {
   }
 
   void CheckStore() {
-    const absl::StatusOr<std::string> path = SqlitePath(config().store.url);
-    if (path.ok()) return;
-    Error("store.url", ErrorCode(path.status()), std::string(path.status().message()),
-          absl::StrCat("url = \"sqlite:", config().node.state_dir, "/sotto.db\""));
+    const Config::Store& store = config().store;
+    const absl::StatusOr<StoreUrl> url = ParseStoreUrl(store.url);
+    if (!url.ok()) {
+      Error("store.url", ErrorCode(url.status()), std::string(url.status().message()),
+            absl::StrCat("url = \"sqlite:", config().node.state_dir, "/sotto.db\""));
+    }
+    if (!store.password.empty()) {
+      const absl::Status source = CheckSecretSource(store.password);
+      if (!source.ok()) {
+        Error("store.password", ErrorCode(source), std::string(source.message()),
+              "password_file = \"/etc/sotto/sql.pass\"");
+      }
+    }
+    if (!store.password.empty() && !store.password_file.empty()) {
+      Error("store.password", "CONFIG_CONTRADICTION",
+            "store.password_file is set too; leave one of the two out");
+    }
+    const bool has_password = !store.password.empty() || !store.password_file.empty();
+    if (url.ok() && url->dialect == SqlDialect::kSqlite && has_password) {
+      Error(store.password.empty() ? "store.password_file" : "store.password",
+            "CONFIG_CONTRADICTION", "a password is set, and SQLite has none");
+    }
   }
 
   void CheckSocket() {
@@ -347,12 +366,14 @@ class Loader {
          absl::StrCat("handler: ", handlers.size(), " of them, want at most ", kHandlersMax), ""});
   }
 
+  // As TOML; what may be a secret in the wrong place is not repeated.
   std::string ShownValue(const KeySpec& spec) {
     if (spec.key == "store.url") return QuoteToml(RedactStoreUrl(config().store.url));
-    // What is no source may be the key itself.
     const std::string& kek = config().encryption.kek;
+    const std::string& password = config().store.password;
     const bool is_hidden =
-        spec.key == "encryption.kek" && !kek.empty() && !ParseKekSource(kek).ok();
+        (spec.key == "encryption.kek" && !kek.empty() && !ParseKekSource(kek).ok()) ||
+        (spec.key == "store.password" && !password.empty() && !CheckSecretSource(password).ok());
     return is_hidden ? QuoteToml("…") : ToToml(spec.get(config()));
   }
 

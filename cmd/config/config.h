@@ -55,6 +55,8 @@ struct Config {
   };
   struct Store {
     std::string url;
+    std::string password;       // where it lies: "env:NAME", "credential:NAME", "file:/path"
+    std::string password_file;  // the same as "file:…"
     bool create = false;
     Duration poll = Duration::Seconds(10);
     std::string when_down = "cached";  // or "refuse"
@@ -165,7 +167,8 @@ struct DefaultConfigParams {
   std::string folder = "/etc/sotto";  // certificates lie in folder/pki
   std::string state_dir = "/var/lib/sotto";
   std::string store_url;  // empty: sqlite in state_dir
-  std::string socket;     // empty: the default, as a comment
+  std::string password_file;
+  std::string socket;  // empty: the default, as a comment
   std::string profile = "lan";
 };
 // A commented file for `sotto config init`; LoadConfigText takes it without a finding.

@@ -25,6 +25,10 @@ std::string DefaultConfigText(const DefaultConfigParams& params) {
       params.socket.empty()
           ? "# socket = \"/run/sotto/admin.sock\"   # where `sotto` finds sottod\n"
           : absl::StrCat("socket = ", QuoteToml(params.socket), "\n");
+  const std::string password_line =
+      params.password_file.empty()
+          ? "# password_file = \"/etc/sotto/sql.pass\"   # of a server's user; mode 0600\n"
+          : absl::StrCat("password_file = ", QuoteToml(params.password_file), "\n");
   const std::string pki = params.folder + "/pki/";
   return absl::StrCat(
       "# sottod. Settings that are not here have their defaults: `sotto config show --origin`.\n"
@@ -50,12 +54,12 @@ std::string DefaultConfigText(const DefaultConfigParams& params) {
       "              # local | lan | wan: sets every timer\n"
       "\n"
       "[store]\n"
-      "# The table Systems with the cluster's key. An SQLite file serves one machine: on several, "
-      "give\n"
-      "# each its own file and the same key, `sotto keys import --from FILE`.\n"
+      "# The table Systems with the cluster's key. An SQLite file serves one machine; several\n"
+      "# share a database server, postgres://user@host/database or mysql://user@host/database,\n"
+      "# or have each a file with the same key in it, `sotto keys import --from FILE`.\n"
       "url = ",
-      QuoteToml(url),
-      "\n\n"
+      QuoteToml(url), "\n", password_line,
+      "\n"
       "# Wraps the cluster's key in that table, so that the database alone is not the key.\n"
       "# `sotto kek generate --to /etc/sotto/kek`, and the same file on every node.\n"
       "# [encryption]\n"

@@ -250,8 +250,16 @@ constexpr KeySpec kSchema[] = {
         "take a plain key from the row although encryption.kek is set")),
 
     Key<&Config::store, &Store::url>("store.url", kText, "",
-                                     "where the Systems table lies; default: "
+                                     "where the Systems table lies: sqlite:/path, "
+                                     "postgres://user@host/database or "
+                                     "mysql://user@host/database; default: "
                                      "sqlite:<node.state_dir>/sotto.db"),
+    Key<&Config::store, &Store::password_file>(
+        "store.password_file", kPath, "",
+        "a file, mode 0600, with the password of a server's user"),
+    Key<&Config::store, &Store::password>(
+        "store.password", kText, "",
+        "where else that password lies: credential:NAME or env:NAME; never the password itself"),
     Key<&Config::store, &Store::create>("store.create", kBool, "false",
                                         "make the database file and the table if they are missing"),
     Ranged(Key<&Config::store, &Store::poll>("store.poll", kDuration, "10s",

@@ -124,10 +124,8 @@ absl::StatusOr<std::vector<ClusterKeyRef>> KeysWithoutTable(const Config& config
 }
 
 absl::StatusOr<StoredKey> KeyOfTable(const Config& config, RunningParts* parts) {
-  StoreOptions options;
-  options.create = config.store.create;
   SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store,
-                         OpenSystemsTable(config.store.url, options));
+                         OpenSystemsTable(config.store.url, StoreOptionsOf(config)));
   parts->store = std::move(store);
   return LoadOrCreateClusterKey(*parts->store, config.node.cluster, parts->policy);
 }
@@ -138,9 +136,11 @@ absl::StatusOr<std::vector<ClusterKeyRef>> OpenKeys(const Config& config, const 
   SOTTO_ASSIGN_OR_RETURN(KekRingRef keks, parts->kek_loader.Load(KekSettingsOf(config)));
   parts->policy = KeyPolicyOf(config, std::move(keks));
   parts->policy.generation_seen = parts->state->key_generation();
-  // Who has used a wrapped key and finds none has lost it: a fresh one would be a second cluster.
-  parts->policy.may_create = parts->policy.generation_seen == 0 && MayMintKey(config) &&
-                             !KnowsOtherMachines(config, *parts->peers);
+  // On a server the other machines find the same key, whoever made it. Who has used a wrapped key
+  // and finds none has lost it: a fresh one would be a second cluster.
+  const bool is_first =
+      IsServerStore(config) || (MayMintKey(config) && !KnowsOtherMachines(config, *parts->peers));
+  parts->policy.may_create = parts->policy.generation_seen == 0 && is_first;
   absl::StatusOr<StoredKey> key = KeyOfTable(config, parts);
   if (!key.ok()) return KeysWithoutTable(config, key.status(), log, parts);
   parts->key = *std::move(key);
@@ -189,7 +189,10 @@ DaemonExit ExitCodeOf(const absl::Status& status) {
 }
 
 absl::StatusOr<std::shared_ptr<SystemsTable>> ReopenStore(const Config& config) {
-  SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store, OpenSystemsTable(config.store.url));
+  StoreOptions options = StoreOptionsOf(config);
+  options.create = false;
+  SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store,
+                         OpenSystemsTable(config.store.url, options));
   return std::shared_ptr<SystemsTable>(std::move(store));
 }
 

@@ -45,12 +45,14 @@ class CheckConfigTest : public testing::Test {
   }
 
   // "error CERT_EXPIRED sync.tls.cert" for each finding.
-  std::vector<std::string> Check(const std::string& more = "") {
+  std::vector<std::string> Check(const std::string& more = "",
+                                 const std::string& url = "sqlite:s.db") {
     const std::string text =
         std::string(
             "node.cluster = 'edge'\nnode.name = 'gw-1'\nnode.state_dir = 'state'\n"
             "sync.tls.ca = 'ca.crt'\nsync.tls.cert = 'node.crt'\nsync.tls.key = 'node.key'\n"
-            "store.url = 'sqlite:s.db'\n") +
+            "store.url = '") +
+        url + "'\n" +
         (more.find("gossip.bind") == std::string::npos ? "gossip.bind = '127.0.0.1:7950'\n" : "") +
         (more.find("gossip.") == std::string::npos ? "gossip.advertise = '10.9.8.7:7950'\n" : "") +
         more;
@@ -189,6 +191,38 @@ TEST_F(CheckConfigTest, JudgesTheStore) {
   // Another machine may hold the key already: none is made here.
   EXPECT_THAT(Check("gossip.advertise = '10.9.8.7:7950'\ngossip.join = '10.9.8.6:7950'\n"),
               ElementsAre("error KEY_MISSING store.url"));
+}
+
+TEST_F(CheckConfigTest, JudgesAServer) {
+  // What may pass by itself is no fault of the file.
+  const std::string url = "postgres://me@127.0.0.1:1/app?sslmode=disable";
+  EXPECT_THAT(Check("", url), ElementsAre("warning DB_REFUSED store.url"));
+  EXPECT_THAT(Check("", "mysql://me@127.0.0.1:1/app?ssl-mode=DISABLED"),
+              ElementsAre("warning DB_REFUSED store.url"));
+  EXPECT_THAT(Check("", "postgres://me@db.invalid/app?sslrootcert=" + dir_.File("ca.crt")),
+              ElementsAre("warning DB_HOST_UNKNOWN store.url"));
+  EXPECT_THAT(Check("", "postgres://me@db.invalid/app?sslrootcert=" + dir_.File("none")),
+              ElementsAre("error FILE_MISSING store.url"));
+  EXPECT_THAT(Check("store.password_file = 'sql.pass'\n", url),
+              ElementsAre("error FILE_MISSING store.password_file"));
+  Write("sql.pass", "hunter2\n", 0640);
+  EXPECT_THAT(Check("store.password_file = 'sql.pass'\n", url),
+              ElementsAre("error SECRET_READABLE store.password_file"));
+  Write("sql.pass", "hunter2\n", 0600);
+  EXPECT_THAT(Check("store.password_file = 'sql.pass'\n", url),
+              ElementsAre("warning DB_REFUSED store.url"));
+  EXPECT_THAT(Check("store.password = 'env:SOTTO_TEST_NO_SUCH'\n", url),
+              ElementsAre("error SECRET_MISSING store.password"));
+}
+
+TEST_F(CheckConfigTest, MayMintAKeyOnAServerWhateverTheContacts) {
+  Check("gossip.advertise = '10.9.8.7:7950'\ngossip.join = '10.9.8.6:7950'\n");
+  EXPECT_FALSE(IsServerStore(loaded_.config));
+  EXPECT_FALSE(MayMintKey(loaded_.config));
+  Check("gossip.advertise = '10.9.8.7:7950'\ngossip.join = '10.9.8.6:7950'\n",
+        "postgres://me@127.0.0.1:1/app?sslmode=disable");
+  EXPECT_TRUE(IsServerStore(loaded_.config));
+  EXPECT_TRUE(MayMintKey(loaded_.config));
 }
 
 TEST_F(CheckConfigTest, JudgesFolderAndGroup) {

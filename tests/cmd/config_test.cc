@@ -329,6 +329,18 @@ struct Bad {
   const char* says;
 };
 
+void ExpectRefused(const Bad& row) {
+  const ConfigResult result = LoadConfigText(row.text, "f.toml");
+  const auto found = std::find_if(
+      result.findings.begin(), result.findings.end(), [&](const ConfigFinding& finding) {
+        return finding.code == row.code && finding.message.find(row.says) != std::string::npos;
+      });
+  EXPECT_NE(found, result.findings.end()) << row.name << " gave:\n" << result.status().message();
+  for (const std::string& line : Lines(result)) {
+    EXPECT_EQ(line.find("pw"), std::string::npos) << "a password in: " << line;
+  }
+}
+
 TEST(LoadConfig, AFileThatIsNoTomlIsTheOnlyError) {
   EXPECT_THAT(Codes(LoadConfigText("[node\n", "/etc/sotto/sottod.toml")),
               testing::ElementsAre("CONFIG_SYNTAX"));
@@ -368,14 +380,6 @@ TEST(LoadConfig, RefusesWhatMakesNoSense) {
        "CONFIG_OUT_OF_RANGE", "at most 4"},
       {"timeout over interval", "[gossip]\nprobe_interval='1s'\nprobe_timeout='2s'\n",
        "CONFIG_CONTRADICTION", "gossip.probe"},
-      {"a later store", "[store]\nurl='postgres://u:pw@h/d'\n", "STORE_UNSUPPORTED",
-       "later version"},
-      {"no source of a KEK", "[encryption]\nkek='vault:x'\n", "KEK_SOURCE_INVALID",
-       "encryption.kek"},
-      {"two sources in one text", "[encryption]\nkek='file:/a,env:B'\n", "KEK_TWO_SOURCES", "two"},
-      {"a name without a folder", "[encryption]\nkek='file:/a'\nkek_active='a'\n",
-       "CONFIG_CONTRADICTION", "no folder"},
-      {"when_down", "[store]\nwhen_down='maybe'\n", "CONFIG_OUT_OF_RANGE", "cached, refuse"},
       {"no store", "[store]\nurl='nonsense'\n", "STORE_URL_INVALID", "store.url"},
       {"socket too long", long_socket.c_str(), "SOCKET_PATH_TOO_LONG", "107"},
       {"tags too long", long_tags.c_str(), "TAGS_INVALID", "512"},
@@ -387,17 +391,30 @@ TEST(LoadConfig, RefusesWhatMakesNoSense) {
       {"huge", "[gossip]\nindirect_probes = 9223372036854775807\n", "CONFIG_OUT_OF_RANGE", ""},
       {"array of tables", "[[node]]\nname='x'\n", "CONFIG_WRONG_TYPE", "want a section"},
   };
-  for (const Bad& row : rows) {
-    const ConfigResult result = LoadConfigText(row.text, "f.toml");
-    const auto found = std::find_if(
-        result.findings.begin(), result.findings.end(), [&](const ConfigFinding& finding) {
-          return finding.code == row.code && finding.message.find(row.says) != std::string::npos;
-        });
-    EXPECT_NE(found, result.findings.end()) << row.name << " gave:\n" << result.status().message();
-    for (const std::string& line : Lines(result)) {
-      EXPECT_EQ(line.find("pw"), std::string::npos) << "a password in: " << line;
-    }
-  }
+  for (const Bad& row : rows) ExpectRefused(row);
+}
+
+TEST(LoadConfig, RefusesSourcesAndStoresThatCannotBe) {
+  const Bad rows[] = {
+      {"no source of a KEK", "[encryption]\nkek='vault:x'\n", "KEK_SOURCE_INVALID",
+       "encryption.kek"},
+      {"two sources in one text", "[encryption]\nkek='file:/a,env:B'\n", "KEK_TWO_SOURCES", "two"},
+      {"a name without a folder", "[encryption]\nkek='file:/a'\nkek_active='a'\n",
+       "CONFIG_CONTRADICTION", "no folder"},
+      {"when_down", "[store]\nwhen_down='maybe'\n", "CONFIG_OUT_OF_RANGE", "cached, refuse"},
+      {"a password in the URL", "[store]\nurl='postgres://u:pw@h/d'\n", "STORE_URL_INVALID",
+       "store.password_file"},
+      {"weak TLS", "[store]\nurl='postgres://u@h/d?sslmode=require'\n", "STORE_URL_INVALID",
+       "verify-full"},
+      {"a password itself", "[store]\nurl='postgres://u@h/d'\npassword='hunter2'\n",
+       "SECRET_SOURCE_INVALID", "env:NAME"},
+      {"two passwords",
+       "[store]\nurl='postgres://u@h/d'\npassword='env:A'\npassword_file='/etc/x'\n",
+       "CONFIG_CONTRADICTION", "one of the two"},
+      {"a password for a file", "[store]\nurl='sqlite:/x'\npassword_file='/etc/x'\n",
+       "CONFIG_CONTRADICTION", "SQLite"},
+  };
+  for (const Bad& row : rows) ExpectRefused(row);
 }
 
 TEST(LoadConfig, NamesThePlaceOfATimerThatTheProfileContradicts) {

@@ -213,7 +213,7 @@ TEST_F(Files, AMissingStoreIsNotMadeByAnImport) {
   EXPECT_FALSE(std::filesystem::exists(db));
   const RunResult server = RunSotto({"keys", "import", "--from", Key(), "--store",
                                      "postgres://u:hunter2@h/db", "--cluster", "c"});
-  EXPECT_TRUE(Has(server.err, "STORE_UNSUPPORTED")) << server.err;
+  EXPECT_TRUE(Has(server.err, "STORE_URL_INVALID")) << server.err;
   EXPECT_FALSE(Has(server.err, "hunter2")) << server.err;
 }
 

@@ -369,8 +369,11 @@ TEST_F(BadStart, AStoreThatIsNotThere) {
   ASSERT_TRUE(WriteNewFile(folder_.File("text.db"), std::string(4096, 'x'), 0600).ok());
   ExpectRefused(Add(spec), kBadConfig, "DB_NOT_A_DATABASE");
   spec.name = "n3";
-  spec.store_url = "mysql://db.internal/app";
-  ExpectRefused(Add(spec), kBadConfig, "STORE_UNSUPPORTED");
+  spec.store_url = "mysql://me@db.internal/app?ssl-mode=DISABLED";
+  ExpectRefused(Add(spec), kBadConfig, "STORE_URL_INVALID");
+  spec.name = "n4";
+  spec.store_url = "postgres://me@127.0.0.1:1/app?sslmode=disable";
+  ExpectRefused(Add(spec), kTryAgain, "DB_REFUSED");
 }
 
 TEST_F(BadStart, NoKeyAndAContactElsewhere) {

@@ -147,8 +147,8 @@ TEST_F(NodeFilesTest, WhatIsWrongIsNamed) {
 
   files_.store = "sqlite:" + folder_.File("none.db");
   EXPECT_THAT(Refused(), HasCode("DB_MISSING"));
-  files_.store = "postgres://db/x";
-  EXPECT_THAT(Refused(), HasCode("STORE_UNSUPPORTED"));
+  files_.store = "postgres://u:pw@db/x";
+  EXPECT_THAT(Refused(), HasCode("STORE_URL_INVALID"));
   EXPECT_TRUE(begins(Refused(), "store: ")) << Refused();
 }
 

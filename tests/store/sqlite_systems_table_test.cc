@@ -1,5 +1,3 @@
-#include "store/sqlite_systems_table.h"
-
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/mount.h>
@@ -37,29 +35,6 @@ constexpr char kForeignTable[] =
 void Write(const std::string& path, const std::string& text, mode_t mode) {
   std::ofstream(path) << text;
   ASSERT_EQ(chmod(path.c_str(), mode), 0);
-}
-
-TEST(OpenSystemsTable, KnowsItsUrls) {
-  EXPECT_THAT(SqlitePath("sqlite:/var/lib/s.db"), IsOkAndHolds(Eq("/var/lib/s.db")));
-  EXPECT_THAT(SqlitePath("sqlite:///var/lib/s.db"), IsOkAndHolds(Eq("/var/lib/s.db")));
-  EXPECT_THAT(SqlitePath("sqlite:s.db"), IsOkAndHolds(Eq("s.db")));
-  for (const char* bad : {"", "sqlite", "sqlite:", "sqlite://host/s.db",
-                          "sqlite::memory:", "sqlite:/folder/", "/var/lib/s.db", "oracle://x"}) {
-    EXPECT_THAT(SqlitePath(bad), HasCode("STORE_URL_INVALID")) << bad;
-  }
-  for (const char* later : {"postgres://h/d", "postgresql://u:pw@h/d?x=1", "mysql://u:pw@h/d"}) {
-    const auto opened = OpenSystemsTable(later);
-    EXPECT_THAT(opened, HasCode("STORE_UNSUPPORTED")) << later;
-    EXPECT_EQ(opened.status().message().find("pw"), absl::string_view::npos) << later;
-  }
-}
-
-TEST(OpenSystemsTable, HidesPasswords) {
-  EXPECT_EQ(RedactStoreUrl("postgres://me:secret@db:5432/app?password=secret"),
-            "postgres://db:5432/app");
-  EXPECT_EQ(RedactStoreUrl("mysql://me:p@ss@db/app"), "mysql://db/app");
-  EXPECT_EQ(RedactStoreUrl("sqlite:/a/b"), "sqlite:/a/b");
-  EXPECT_EQ(RedactStoreUrl("secret"), "…");
 }
 
 TEST(SqliteSystemsTable, KeepsRows) {

@@ -33,15 +33,20 @@ void AddText(X509* x509, X509* issuer, int nid, const std::string& text) {
   X509_EXTENSION_free(extension);
 }
 
-void AddUris(X509* x509, const std::vector<std::string>& uris) {
-  GENERAL_NAMES* names = GENERAL_NAMES_new();
-  for (const std::string& uri : uris) {
+void PushNames(GENERAL_NAMES* names, int type, const std::vector<std::string>& texts) {
+  for (const std::string& value : texts) {
     GENERAL_NAME* name = GENERAL_NAME_new();
     ASN1_IA5STRING* text = ASN1_IA5STRING_new();
-    SOTTO_CHECK(ASN1_STRING_set(text, uri.data(), static_cast<int>(uri.size())) == 1);
-    GENERAL_NAME_set0_value(name, GEN_URI, text);
+    SOTTO_CHECK(ASN1_STRING_set(text, value.data(), static_cast<int>(value.size())) == 1);
+    GENERAL_NAME_set0_value(name, type, text);
     sk_GENERAL_NAME_push(names, name);
   }
+}
+
+void AddNames(X509* x509, const OddCertificate& odd) {
+  GENERAL_NAMES* names = GENERAL_NAMES_new();
+  PushNames(names, GEN_URI, odd.uris);
+  PushNames(names, GEN_DNS, odd.hosts);
   SOTTO_CHECK(X509_add1_ext_i2d(x509, NID_subject_alt_name, names, 0, 0) == 1);
   GENERAL_NAMES_free(names);
 }
@@ -109,7 +114,7 @@ PemPair TestPki::Make(const OddCertificate& odd) const {
   if (!odd.is_ca && !odd.usage.empty()) AddText(x509.get(), issuer, NID_ext_key_usage, odd.usage);
   AddText(x509.get(), issuer, NID_subject_key_identifier, "hash");
   AddText(x509.get(), issuer, NID_authority_key_identifier, "keyid");
-  if (!odd.uris.empty()) AddUris(x509.get(), odd.uris);
+  if (!odd.uris.empty() || !odd.hosts.empty()) AddNames(x509.get(), odd);
   const bool is_ed25519 = internal::IsEd25519(issuer_key);
   SOTTO_CHECK(X509_sign(x509.get(), issuer_key,
                         is_ed25519 ? nullptr

@@ -21,8 +21,9 @@ struct OddCertificate {
   const PemPair* issuer = nullptr;
   std::string organization = "edge-prod";
   std::vector<std::string> uris;
-  bool is_ca = false;      // without a path length, without name constraints
-  std::string key = "EC";  // "EC" (P-256), "P-384", "RSA"
+  std::vector<std::string> hosts;  // DNS names
+  bool is_ca = false;              // without a path length, without name constraints
+  std::string key = "EC";          // "EC" (P-256), "P-384", "RSA"
   int rsa_bits = 2048;
   bool sha1 = false;
   std::string usage = "serverAuth,clientAuth";  // empty: no extended key usage

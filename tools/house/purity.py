@@ -19,7 +19,7 @@ REACH = [
     (re.compile(r"(^|/)boost/"), "Boost"),
     (re.compile(r"(^|/)openssl/"), "OpenSSL"),
     (re.compile(r"(^|/)google/protobuf/"), "protobuf"),
-    (re.compile(r"(^|/)sqlite3\.h$"), "SQLite"),
+    (re.compile(r"(^|/)(sqlite3|libpq-fe|mysql)\.h$"), "SQL"),
     (re.compile(r"(^|/)(spdlog|fmt|toml\+\+)/"), "a command's library"),
     (re.compile(r"\.pb\.h$"), "generated protobuf code"),
 ]

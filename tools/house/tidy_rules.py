@@ -163,7 +163,8 @@ def _includes(path, text):
         if re.match(r"(boost/(asio|beast)|google/protobuf)[/.]|.*\.pb\.h$", name):
             if path.endswith(".h") and not internal and not _under(path, HEAVY_HEADERS):
                 yield number, f"<{name}> in a header that many include: *.cc or *_internal.h"
-        if re.match(r"(sqlite3|libpq-fe|mysql|mariadb)\b", name) and not _under(path, SQL):
+        if re.match(r"(sqlite3|postgresql|libpq-fe|mysql|mariadb)\b", name) \
+                and not _under(path, SQL):
             yield number, f"<{name}>: SQL only in store/"
         if name.startswith("absl/synchronization"):
             yield number, "absl::Mutex gives false reports under TSan here: std::mutex"

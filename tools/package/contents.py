@@ -35,7 +35,7 @@ class System(NamedTuple):
     """A system library that ours are linked with. Our headers show only abseil's Status."""
     links: str         # a pattern of the link flags by which //tools/deps names it
     pc: Tuple[str, ...]
-    package: str       # of CMake's find_dependency
+    package: str       # of CMake's find_dependency; empty: the targets are plain libraries
     targets: Tuple[str, ...]
     shown: bool = False  # in public headers: compiled against, not just linked with
 
@@ -49,6 +49,8 @@ SYSTEM = (
     System(r"-l(ssl|crypto)", ("libssl", "libcrypto"), "OpenSSL",
            ("OpenSSL::SSL", "OpenSSL::Crypto")),
     System(r"-lsqlite3", ("sqlite3",), "SQLite3", ("SQLite::SQLite3",)),
+    System(r"-lpq", ("libpq",), "PostgreSQL", ("PostgreSQL::PostgreSQL",)),
+    System(r"-lmariadb", ("libmariadb",), "", ("mariadb",)),  # CMake has no module for it
     System(r"-lpthread", (), "Threads", ("Threads::Threads",)),
 )
 
@@ -136,7 +138,7 @@ def cmake_config(libraries):
     lines = ["# find_package(sotto CONFIG): " +
              ", ".join(f"sotto::{library.target}" for library in libraries) + ".",
              "include(CMakeFindDependencyMacro)"]
-    lines += [f"find_dependency({system.package})" for system in SYSTEM]
+    lines += [f"find_dependency({system.package})" for system in SYSTEM if system.package]
     lines += ['get_filename_component(_sotto_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)']
     for library in libraries:
         if library.needs:

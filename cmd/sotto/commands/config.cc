@@ -152,12 +152,17 @@ absl::Status WriteFirst(const Flags& flags, const std::string& path, const std::
     const std::string url = flags.params.store_url.empty()
                                 ? "sqlite:" + flags.params.state_dir + "/sotto.db"
                                 : flags.params.store_url;
-    SOTTO_ASSIGN_OR_RETURN(const std::string db, SqlitePath(url));
+    SOTTO_ASSIGN_OR_RETURN(const StoreUrl parsed, ParseStoreUrl(url));
     SOTTO_RETURN_IF_ERROR(MakeFolders(flags.params.state_dir, 0700));
-    SOTTO_RETURN_IF_ERROR(MakeFolders(FolderOf(db), 0700));
     StoreOptions options;
     options.create = true;
-    options.also_owner = FolderOwner(FolderOf(db));
+    std::string holder = flags.params.password_file;  // of what may belong to the service's user
+    if (!holder.empty()) options.password = "file:" + holder;
+    if (parsed.dialect == SqlDialect::kSqlite) {
+      holder = parsed.path;
+      SOTTO_RETURN_IF_ERROR(MakeFolders(FolderOf(holder), 0700));
+    }
+    options.also_owner = FolderOwner(FolderOf(holder));
     SOTTO_RETURN_IF_ERROR(OpenSystemsTable(url, options).status());
   }
   return AtomicCreate(path, text, 0644);
@@ -191,6 +196,7 @@ int InitFile(Context& context, Flags flags) {
   // Paths in the file count from the file's folder, those of flags from where we stand.
   flags.params.folder = FolderOf(Absolute(path));
   flags.params.socket = Absolute(flags.params.socket);
+  flags.params.password_file = Absolute(flags.params.password_file);
   flags.params.state_dir = !flags.state_dir.empty() ? Absolute(flags.state_dir)
                            : is_default             ? flags.params.state_dir
                                                     : flags.params.folder + "/state";
@@ -227,11 +233,16 @@ void AddConfig(Verb& root) {
       .Text("--name", &params.name, "NAME", "this node's name (the host's)")
       .Text("--bind", &flags->bind, "ADDR", "this host's address and port, UDP and TCP")
       .List("--join", &flags->join, "ADDR", "a contact; may be repeated")
-      .Text("--store", &params.store_url, "URL", "sqlite:/path (below the state folder)")
+      .Text("--store", &params.store_url, "URL",
+            "sqlite:/path (below the state folder), "
+            "postgres://… or mysql://…")
+      .Text("--password-file", &params.password_file, "FILE",
+            "the password for a server's user, mode 0600")
       .Text("--socket", &params.socket, "PATH", "the admin socket")
       .Text("--state-dir", &flags->state_dir, "PATH", "where the node keeps its state")
       .Choice("--profile", &params.profile, {"local", "lan", "wan"}, "sets every timer (lan)")
-      .Switch("--create-store", &flags->create_store, "also make the SQLite file and its folder")
+      .Switch("--create-store", &flags->create_store,
+              "also make the SQLite file and its folder, or the server's table")
       .Example("sotto --config a/sottod.toml config init --cluster c --bind 127.0.0.1:7950",
                "elsewhere; certificates are looked for in ./a/pki")
       .Run([&context, flags] { return InitFile(context, *flags); });

@@ -30,7 +30,7 @@ namespace {
 namespace json = boost::json;
 
 struct Flags {
-  std::string to, from, cluster, store, kek;
+  std::string to, from, cluster, store, password_file, kek;
   std::string bits = "256";
 };
 
@@ -172,13 +172,18 @@ absl::StatusOr<ImportTarget> TargetOf(const Context& context, const Flags& flags
     SOTTO_ASSIGN_OR_RETURN(config, LoadSettings(context));
     target.cluster = config.node.cluster;
     target.url = config.store.url;
-    target.options.create = config.store.create && flags.store.empty();
+    // The file's password is for the file's database.
+    if (flags.store.empty()) target.options = StoreOptionsOf(config, ServiceOwner(config));
     target.policy = KeyPolicyOf(config, nullptr);
   }
   SOTTO_RETURN_IF_ERROR(ReadKeks(flags, config, &target.policy));
   if (!flags.store.empty()) target.url = flags.store;
   if (!flags.cluster.empty()) target.cluster = flags.cluster;
   SOTTO_ASSIGN_OR_RETURN(target.cluster, ClusterName(context, target.cluster));
+  if (!flags.password_file.empty()) {
+    target.options.password = "file:" + flags.password_file;
+    target.options.also_owner = FolderOwner(FolderOf(flags.password_file));
+  }
   const auto path = SqlitePath(target.url);
   if (path.ok()) target.options.also_owner = FolderOwner(FolderOf(*path));
   return target;
@@ -245,7 +250,9 @@ void AddKeys(Verb& root) {
       .Run([&context, flags] { return GenerateKey(context, *flags); });
   verb.Sub("import", "a key from a file into the store; never over another one")
       .Text("--from", &flags->from, "FILE", "the key's text; - for standard input")
-      .Text("--store", &flags->store, "URL", "instead of the configuration's, sqlite:/path")
+      .Text("--store", &flags->store, "URL", "instead of the configuration's; see store.url")
+      .Text("--password-file", &flags->password_file, "FILE",
+            "the password for a server's user, mode 0600")
       .Text("--cluster", &flags->cluster, "NAME", "instead of the configuration's")
       .Text("--kek", &flags->kek, "SOURCE", "what wraps it there, instead of the configuration's")
       .Example("sotto keys import --from cluster.key", "into the store of /etc/sotto/sottod.toml")

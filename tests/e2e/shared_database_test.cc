@@ -1,0 +1,105 @@
+// Daemons whose Systems table lies on a database server that they share.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <boost/json.hpp>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/daemon_cluster.h"
+#include "tests/support/database_server.h"
+
+namespace sotto {
+namespace {
+
+namespace json = boost::json;
+
+std::string ContentOf(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+class SharedDatabase : public DaemonTest, public testing::WithParamInterface<SqlDialect> {
+ protected:
+  void SetUp() override {
+    MakeLab();
+    server_ = GetParam() == SqlDialect::kMysql ? DatabaseServer::StartMariadb()
+                                               : DatabaseServer::StartPostgres();
+    database_ = server_->NewDatabase();
+    std::ofstream(folder_.File("sql.pass")) << DatabaseServer::kPassword << "\n";
+    ASSERT_EQ(chmod(folder_.File("sql.pass").c_str(), 0600), 0);
+  }
+
+  int AddNode() {
+    LabNodeSpec spec;
+    spec.store_url = server_->TcpUrl(database_, "localhost", server_->TlsParameters());
+    // No key has to be brought, though the others are elsewhere.
+    spec.join = {"192.0.2.1:7950"};
+    for (int i = 0; i < lab_->size(); ++i) spec.join.push_back(lab_->advertised(i));
+    const auto node = lab_->AddNode(spec);
+    EXPECT_TRUE(node.ok()) << node.status();
+    const std::string folder = lab_->File(*node, "conf.d");
+    EXPECT_EQ(mkdir(folder.c_str(), 0755), 0);
+    std::ofstream(folder + "/store.toml")
+        << "[store]\npassword_file = \"" << folder_.File("sql.pass")
+        << "\"\ncreate = true\npoll = \"200ms\"\n";
+    return *node;
+  }
+
+  std::string StatusOf(int node, std::string_view member) const {
+    const auto envelope = lab_->Get(node, "/v1/status");
+    if (!envelope.ok()) return std::string(envelope.status().message());
+    return json::serialize(envelope->at("data").at("store").at(member));
+  }
+
+  bool AwaitStatus(int node, std::string_view member, const std::string& wanted) const {
+    const auto deadline = Lab::Clock::now() + Seconds(30);
+    while (StatusOf(node, member) != wanted) {
+      if (Lab::Clock::now() > deadline) return false;
+      std::this_thread::sleep_for(Millis(50));
+    }
+    return true;
+  }
+
+  std::unique_ptr<DatabaseServer> server_;
+  std::string database_;
+};
+
+TEST_P(SharedDatabase, NodesThatStartAtOnceFindOneKey) {
+  for (int i = 0; i < 3; ++i) AddNode();
+  for (const int node : All()) ASSERT_TRUE(lab_->Start(node).ok());
+  ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(40))) << Views();
+  EXPECT_EQ(server_->Session(database_)->Run("SELECT count(*) FROM Systems"), "1");
+  const std::string ok = "true";
+  for (const int node : All()) EXPECT_TRUE(AwaitStatus(node, "ok", ok)) << StatusOf(node, "code");
+
+  // The server goes away and comes back: health says so, and no member is lost.
+  server_->Stop();
+  EXPECT_TRUE(AwaitStatus(0, "ok", "false"));
+  EXPECT_EQ(StatusOf(0, "code"), "\"DB_REFUSED\"");
+  server_->Start();
+  for (const int node : All()) EXPECT_TRUE(AwaitStatus(node, "ok", ok)) << StatusOf(node, "code");
+  EXPECT_TRUE(lab_->WaitAgree(All(), All(), Seconds(5))) << Views();
+
+  const std::string key = server_->Session(database_)->Run("SELECT Value FROM Systems");
+  for (const int node : All()) {
+    const std::string proc = absl::StrCat("/proc/", lab_->process(node)->pid());
+    for (const std::string& text :
+         {ContentOf(lab_->File(node, "log")), ContentOf(proc + "/cmdline"),
+          ContentOf(proc + "/environ"), json::serialize(*lab_->Get(node, "/v1/status"))}) {
+      EXPECT_EQ(text.find(DatabaseServer::kPassword), std::string::npos) << text;
+      EXPECT_EQ(text.find(key), std::string::npos) << text;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Servers, SharedDatabase,
+                         testing::Values(SqlDialect::kPostgres, SqlDialect::kMysql),
+                         [](const auto& row) { return std::string(ToString(row.param)); });
+
+}  // namespace
+}  // namespace sotto
