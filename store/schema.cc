@@ -36,7 +36,8 @@ constexpr char kHistory[] =
     "NULL, Id VARCHAR(32) NOT NULL, Actor VARCHAR(128), Action VARCHAR(32) NOT NULL, Generation "
     "BIGINT, KeyId VARCHAR(16), Detail VARCHAR(1024), PRIMARY KEY (ClusterName, At, Id))";
 constexpr char kMoves[] =
-    "CREATE TABLE IF NOT EXISTS ClusterMoves (ClusterName VARCHAR(64) NOT NULL PRIMARY KEY, MovedTo "
+    "CREATE TABLE IF NOT EXISTS ClusterMoves (ClusterName VARCHAR(64) NOT NULL PRIMARY KEY, "
+    "MovedTo "
     "VARCHAR(512) NOT NULL, MovedAt BIGINT NOT NULL, Actor VARCHAR(128))";
 constexpr char kDiscovery[] =
     "CREATE TABLE IF NOT EXISTS ClusterDiscovery (Id VARCHAR(26) NOT NULL PRIMARY KEY, Type "

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "cmd/sottod/cluster_talk.h"
 #include "cmd/sottod/handler_runner.h"
+#include "cmd/sottod/key_admin.h"
 #include "crypto/keyring.h"
 #include "gossip/node.h"
 #include "gossip/statement.h"

@@ -23,9 +23,9 @@ namespace sotto {
 struct KeyRowView {
   uint64_t generation = 0;
   KeyId id;
-  std::string state;  // "prepared", "active", "retired", "removed"
+  std::string state;                       // "prepared", "active", "retired", "removed"
   std::optional<AeadAlgorithm> algorithm;  // nothing where this node does not hold it
-  std::string kek;         // the id of the KEK that wraps it in the table; empty: it lies there plain
+  std::string kek;  // the id of the KEK that wraps it in the table; empty: it lies there plain
   bool held_here = false;  // this node can open frames with it
   bool seals_here = false;
   std::optional<uint64_t> frames_sealed;  // by this node, under the key that it seals with
@@ -38,25 +38,25 @@ struct KeyRowView {
 struct KeyHolderView {
   std::string name;
   std::optional<MemberState> state;  // nothing: gossip does not know it
-  std::optional<uint64_t> held;      // the newest generation that it can open; nothing: none on record
+  std::optional<uint64_t> held;  // the newest generation that it can open; nothing: none on record
   std::optional<uint64_t> sealing;
-  std::string trouble;               // the code that keeps it from taking a newer key; or empty
-  std::optional<double> seen_s_ago;  // since its record was written, or it answered
-  bool in_store = false;             // it has a row in this store
-  bool answered = false;             // the record is what it has just said, not the row
+  std::string trouble;                // the code that keeps it from taking a newer key; or empty
+  std::optional<double> seen_s_ago;   // since its record was written, or it answered
+  bool in_store = false;              // it has a row in this store
+  bool answered = false;              // the record is what it has just said, not the row
   std::optional<uint64_t> key_drops;  // frames it has dropped for a key reason since its start
 };
 
 struct KeyOverview {
   std::string cluster;
-  std::string store_url;            // without a password
-  absl::Status store;               // of the last look at it
-  std::vector<KeyRowView> keys;     // newest first; removed ones only where they were asked for
+  std::string store_url;               // without a password
+  absl::Status store;                  // of the last look at it
+  std::vector<KeyRowView> keys;        // newest first; removed ones only where they were asked for
   std::vector<KeyHolderView> members;  // by name
-  std::string leader;               // who keeps the schedule; may be empty
-  int64_t next_rotation_ms = 0;     // 0: none is scheduled
-  int64_t retire_after_s = 0;       // the setting: how long an old key stays readable
-  absl::Status blocked;             // why the leader does not go on by itself: KEY_RING_FULL, …
+  std::string leader;                  // who keeps the schedule; may be empty
+  int64_t next_rotation_ms = 0;        // 0: none is scheduled
+  int64_t retire_after_s = 0;          // the setting: how long an old key stays readable
+  absl::Status blocked;  // why the leader does not go on by itself: KEY_RING_FULL, …
 };
 
 struct PrepareOrder {
@@ -67,14 +67,14 @@ struct PrepareOutcome {
   KeyId id;
   uint64_t active_generation = 0;
   KeyId active_id;
-  std::string kek;      // that wraps it; or empty
+  std::string kek;       // that wraps it; or empty
   bool resumed = false;  // it was prepared before
 };
 
 struct ActivateOrder {
   uint64_t generation = 0;
-  std::vector<std::string> skip;           // living members that need not hold it
-  std::optional<int64_t> retire_after_s;   // of the old key; nothing: the setting
+  std::vector<std::string> skip;          // living members that need not hold it
+  std::optional<int64_t> retire_after_s;  // of the old key; nothing: the setting
   std::string actor;
 };
 struct RemoveOrder {
@@ -92,7 +92,7 @@ struct KeyHistoryRow {
 
 // One check of `sotto keys verify`.
 struct KeyCheck {
-  std::string name;    // "row and table agree"
+  std::string name;     // "row and table agree"
   absl::Status status;  // OK, or what is wrong
   bool repaired = false;
 };
@@ -117,7 +117,8 @@ class KeyAdmin {
   virtual absl::StatusOr<std::vector<KeyHistoryRow>> KeyHistory(uint64_t limit) = 0;
   // Compares table, row and what this node holds. With `repair`, a table that was set back to an
   // old backup gets back what this node holds.
-  virtual absl::StatusOr<std::vector<KeyCheck>> VerifyKeys(bool repair, const std::string& actor) = 0;
+  virtual absl::StatusOr<std::vector<KeyCheck>> VerifyKeys(bool repair,
+                                                           const std::string& actor) = 0;
 };
 
 }  // namespace sotto
