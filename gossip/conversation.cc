@@ -80,7 +80,10 @@ Preamble Conversation::MakePreamble() const {
   preamble.cluster = identity_->cluster();
   preamble.name = identity_->name();
   preamble.boot_nonce = identity_->nonce();
-  for (const ClusterKeyRef& key : host_->keyring().keys()) preamble.keys.push_back(key->id());
+  for (const ClusterKeyRef& key : host_->keyring().keys()) {
+    preamble.keys.push_back(key->id());
+    if (!host_->OfferKey(key->id()).empty()) preamble.can_offer.push_back(key->id());
+  }
   if (host_->keyring().sealing()) preamble.sealing_key = host_->keyring().sealing()->id();
   return preamble;
 }
@@ -90,14 +93,45 @@ absl::Status Conversation::AcceptPreamble(const Preamble& preamble) {
       CheckPreamble(preamble, identity_->cluster(), channel_->peer().identity.name);
   if (!boot_id.ok()) return boot_id.status();
   peer_ = Source{preamble.name, *boot_id};
-  if (peer_.boot_id == identity_->boot_id()) return absl::OkStatus();
+  return absl::OkStatus();
+}
 
+bool Conversation::LacksKeyOf(const Preamble& theirs) const {
+  return std::any_of(theirs.can_offer.begin(), theirs.can_offer.end(),
+                     [this](KeyId id) { return host_->keyring().Find(id) == nullptr; });
+}
+
+std::vector<std::string> Conversation::OffersTo(const Preamble& theirs) const {
+  std::vector<std::string> offers;
+  for (const ClusterKeyRef& key : host_->keyring().keys()) {
+    const bool held =
+        std::find(theirs.keys.begin(), theirs.keys.end(), key->id()) != theirs.keys.end();
+    if (held || offers.size() == kPreambleOffersMax) continue;
+    std::string wrapped = host_->OfferKey(key->id());
+    if (!wrapped.empty() && wrapped.size() <= kPreambleOfferBytesMax) {
+      offers.push_back(std::move(wrapped));
+    }
+  }
+  return offers;
+}
+
+// Each is judged by itself: one that cannot be used leaves the stream as it is.
+void Conversation::TakeOffers(const Preamble& theirs) {
+  for (const std::string& wrapped : theirs.offers) host_->TakeKey(peer_.name, wrapped);
+}
+
+absl::Status Conversation::BeginSealed(const Preamble& preamble) {
+  if (is_self()) return absl::OkStatus();
   const Keyring& ring = host_->keyring();
+  if (preamble.sealing_key) host_->ConsiderSealing(*preamble.sealing_key);
   const ClusterKeyRef own = ring.sealing();
   const bool we_hold = preamble.sealing_key.has_value() && ring.Find(*preamble.sealing_key);
   const bool they_hold = own && std::find(preamble.keys.begin(), preamble.keys.end(), own->id()) !=
                                     preamble.keys.end();
-  if (!we_hold || !they_hold) {
+  if (!we_hold && preamble.sealing_key) host_->NoteUnknownKey(*preamble.sealing_key);
+  // Who was offered our key seals with it by now, if it could take it; else the first frame tells.
+  const bool offered = own && !they_hold && !host_->OfferKey(own->id()).empty();
+  if (!offered && (!we_hold || !they_hold)) {
     return CodedError(absl::StatusCode::kUnauthenticated, "KEY_MISMATCH",
                       absl::StrCat(peer_.name, " seals with key ",
                                    preamble.sealing_key ? ToString(*preamble.sealing_key) : "none",
@@ -112,25 +146,60 @@ absl::Status Conversation::AcceptPreamble(const Preamble& preamble) {
   return absl::OkStatus();
 }
 
+awaitable<absl::StatusOr<Preamble>> Conversation::ReadPreamble() {
+  const absl::StatusOr<std::string> bytes = co_await channel_->ReadPreamble();
+  if (!bytes.ok()) co_return bytes.status();
+  co_return DecodePreamble(*bytes);
+}
+
+// The server speaks first. A client that lacks a key says so, and only then speaks it again.
+awaitable<absl::Status> Conversation::OpenAsServer(Preamble* theirs) {
+  Preamble own = MakePreamble();
+  absl::Status status = co_await channel_->WritePreamble(EncodePreamble(own));
+  if (!status.ok()) co_return status;
+  absl::StatusOr<Preamble> preamble = co_await ReadPreamble();
+  if (!preamble.ok()) co_return preamble.status();
+  *theirs = *std::move(preamble);
+  status = AcceptPreamble(*theirs);
+  if (!status.ok() || is_self()) co_return status;
+  TakeOffers(*theirs);
+  if (!theirs->wants_keys) co_return absl::OkStatus();
+  own = MakePreamble();
+  own.offers = OffersTo(*theirs);
+  co_return co_await channel_->WritePreamble(EncodePreamble(own));
+}
+
+awaitable<absl::Status> Conversation::OpenAsClient(Preamble* theirs) {
+  absl::StatusOr<Preamble> preamble = co_await ReadPreamble();
+  if (!preamble.ok()) co_return preamble.status();
+  *theirs = *std::move(preamble);
+  absl::Status status = AcceptPreamble(*theirs);
+  if (!status.ok()) co_return status;
+  Preamble own = MakePreamble();
+  if (!is_self()) {
+    own.offers = OffersTo(*theirs);
+    own.wants_keys = LacksKeyOf(*theirs);
+  }
+  status = co_await channel_->WritePreamble(EncodePreamble(own));
+  if (!status.ok() || !own.wants_keys) co_return status;
+  preamble = co_await ReadPreamble();
+  if (!preamble.ok()) co_return preamble.status();
+  *theirs = *std::move(preamble);
+  status = AcceptPreamble(*theirs);
+  if (status.ok()) TakeOffers(*theirs);
+  co_return status;
+}
+
 awaitable<absl::Status> Conversation::Open() {
   absl::Status status = co_await channel_->Handshake();
   if (!status.ok()) co_return status;
   // What the handshake has proven is worth keeping: statements of this node will name it.
   const auto released =
       host_->cache().AddCertificate(channel_->peer().certificate, host_->UnixSeconds());
-  if (is_server_) {
-    status = co_await channel_->WritePreamble(EncodePreamble(MakePreamble()));
-    if (!status.ok()) co_return status;
-  }
-  const absl::StatusOr<std::string> bytes = co_await channel_->ReadPreamble();
-  if (!bytes.ok()) co_return bytes.status();
-  if (!is_server_) {
-    status = co_await channel_->WritePreamble(EncodePreamble(MakePreamble()));
-    if (!status.ok()) co_return status;
-  }
-  const absl::StatusOr<Preamble> preamble = DecodePreamble(*bytes);
-  if (!preamble.ok()) co_return preamble.status();
-  status = AcceptPreamble(*preamble);
+  Preamble theirs;
+  status = is_server_ ? co_await OpenAsServer(&theirs) : co_await OpenAsClient(&theirs);
+  if (!status.ok()) co_return status;
+  status = BeginSealed(theirs);
   if (status.ok() && released.ok()) host_->Release(*released);
   co_return status;
 }

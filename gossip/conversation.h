@@ -40,6 +40,12 @@ class SyncHost {
   virtual Protocol& protocol() = 0;
   virtual StatementCache& cache() = 0;
   virtual const Keyring& keyring() const = 0;
+  // What KeyCourier says of these; nothing passes where there is none.
+  virtual std::string OfferKey(KeyId id) = 0;
+  virtual void TakeKey(const std::string& from, const std::string& wrapped) = 0;
+  virtual void NoteUnknownKey(KeyId id) = 0;
+  // A member seals with this key: so do we, if it is newer than ours.
+  virtual void ConsiderSealing(KeyId id) = 0;
   virtual const ProcessIdentityRef& identity() const = 0;
   virtual TlsContextRef tls() const = 0;
   virtual uint32_t NextStreamSequence() = 0;
@@ -118,6 +124,14 @@ class Conversation {
   boost::asio::awaitable<absl::StatusOr<StreamMessage>> ReadMessage();
   Preamble MakePreamble() const;
   absl::Status AcceptPreamble(const Preamble& preamble);
+  boost::asio::awaitable<absl::StatusOr<Preamble>> ReadPreamble();
+  boost::asio::awaitable<absl::Status> OpenAsServer(Preamble* theirs);
+  boost::asio::awaitable<absl::Status> OpenAsClient(Preamble* theirs);
+  // Whether `theirs` holds a key that we lack: one that it seals with, or any.
+  bool LacksKeyOf(const Preamble& theirs) const;
+  std::vector<std::string> OffersTo(const Preamble& theirs) const;
+  void TakeOffers(const Preamble& theirs);
+  absl::Status BeginSealed(const Preamble& preamble);
   CertificateBundle Bundle(const WantCertificates& want);
 
   std::shared_ptr<SyncHost> host_;

@@ -223,6 +223,14 @@ absl::Status Node::SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing) {
   return impl_->Run([&](NodeCore& core) { return core.SetKeys(std::move(keys), sealing); });
 }
 
+absl::Status Node::RefreshKeys() {
+  return impl_->Run([](NodeCore& core) { return core.RefreshKeys(); });
+}
+
+void Node::SeekKeys() {
+  impl_->Run([](NodeCore& core) { core.SeekKeys(); });
+}
+
 absl::Status Node::Send(std::string_view member, std::string_view payload,
                         std::chrono::milliseconds timeout) {
   timeout = Bounded(timeout);

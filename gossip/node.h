@@ -40,6 +40,7 @@
 #include "crypto/keyring.h"
 #include "gossip/endpoint_text.h"
 #include "gossip/event.h"
+#include "gossip/key_courier.h"
 #include "gossip/log.h"
 #include "gossip/options.h"
 #include "gossip/protocol.h"
@@ -87,6 +88,9 @@ struct NodeOptions {
   ProtocolOptions protocol = ProtocolOptions::Lan();
   TlsMaterial tls;
   std::vector<ClusterKeyRef> keys;  // the first one seals; at least one
+  // Keeps the keys while they change; `keys` are then those of its Keys(). Null: SetKeys alone
+  // changes them, and no key passes between members.
+  std::shared_ptr<KeyCourier> courier;
 
   uint32_t boot_number = 1;  // persisted before Start
   // Writes a higher boot number durably; called off the strand. Null: kept in memory only.
@@ -261,6 +265,10 @@ class Node {
   absl::Status ReloadTls(const TlsMaterial& tls);
   // Keys of the ring: installs what is new, seals with `sealing`, removes what is not listed.
   absl::Status SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing);
+  // The same with what the courier's Keys() says in this moment.
+  absl::Status RefreshKeys();
+  // Opens a stream to some member soon, so that a wrapped key that we lack may come over it.
+  void SeekKeys();
   // Says something to one member, over TLS, and waits until its application has taken it. Payload
   // up to 1 MiB; those to one member arrive in order. At most once: nothing is sent again by
   // itself. Begun only: OK, and nothing is learned of the outcome. Takes 30 s at most, whatever

@@ -82,6 +82,8 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   absl::Status SetTags(std::vector<Tag> tags);
   absl::Status ReloadTls(const TlsMaterial& tls);
   absl::Status SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing);
+  absl::Status RefreshKeys();
+  void SeekKeys();
   void Send(std::string_view member, std::string payload, std::chrono::milliseconds timeout,
             std::function<void(absl::Status)> done);
   void Ping(std::string_view member, std::chrono::milliseconds timeout,
@@ -94,6 +96,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   Protocol& protocol() override { return *protocol_; }
   StatementCache& cache() override { return *cache_; }
   const Keyring& keyring() const override { return keyring_; }
+  std::string OfferKey(KeyId id) override;
+  void TakeKey(const std::string& from, const std::string& wrapped) override;
+  void NoteUnknownKey(KeyId id) override;
+  void ConsiderSealing(KeyId id) override;
   const ProcessIdentityRef& identity() const override { return identity_; }
   TlsContextRef tls() const override { return tls_; }
   uint32_t NextStreamSequence() override { return stream_sequences_.Next(); }
@@ -212,6 +218,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   void Housekeep();
   void CheckClocks();
   void CheckKeys();
+  void AnswerKeysQuery(const ReceivedQuery& query);
   void JudgeKeys(Instant now);
   void Reboot(std::string_view why);
   void PublishView();
@@ -260,6 +267,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   Instant armed_for_ = Instant::Never();  // what timer_ waits for
   Instant housekept_;
   Instant last_key_drop_;
+  Instant unknown_key_told_ = Instant::Never();
   int64_t clock_gap_ns_ = 0;  // realtime less monotonic, at the last look
   int64_t pid_ = 0;
   int housekeeping_turns_ = 0;

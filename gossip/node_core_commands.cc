@@ -198,4 +198,62 @@ absl::Status NodeCore::SetKeys(std::vector<ClusterKeyRef> keys, KeyId sealing) {
   return absl::OkStatus();
 }
 
+absl::Status NodeCore::RefreshKeys() {
+  if (!options_.courier) return absl::OkStatus();
+  KeySet set = options_.courier->Keys();
+  return SetKeys(std::move(set.keys), set.sealing);
+}
+
+void NodeCore::SeekKeys() {
+  if (stopped_) return;
+  protocol_->SeekSync(Now());
+  Pump();
+}
+
+std::string NodeCore::OfferKey(KeyId id) {
+  return options_.courier ? options_.courier->Offer(id) : std::string();
+}
+
+void NodeCore::TakeKey(const std::string& from, const std::string& wrapped) {
+  if (!options_.courier) return;
+  absl::Status status = options_.courier->Take(from, wrapped);
+  if (status.ok()) status = RefreshKeys();
+  if (!status.ok()) {
+    Refuse(status, from);
+    return;
+  }
+  Log(LogLevel::kInfo, "key_taken", {{"peer", from}});
+}
+
+void NodeCore::NoteUnknownKey(KeyId id) {
+  if (!options_.courier || Now() < unknown_key_told_) return;
+  unknown_key_told_ = Now() + Duration::Seconds(1);
+  options_.courier->OnUnknownKey(id);
+}
+
+void NodeCore::ConsiderSealing(KeyId id) {
+  const ClusterKeyRef& own = keyring_.sealing();
+  if (!options_.courier || id == own->id()) return;
+  const ClusterKeyRef key = keyring_.Find(id);
+  if (!key || key->generation() <= own->generation()) return;
+  if (!options_.courier->UseNewer(id)) return;
+  const absl::Status status = RefreshKeys();
+  if (status.ok()) Log(LogLevel::kInfo, "key_sealing", {{"key", ToString(id)}});
+}
+
+void NodeCore::AnswerKeysQuery(const ReceivedQuery& query) {
+  std::string claim;
+  if (options_.courier) {
+    uint64_t generation = 0;
+    // What is no number says nothing.
+    static_cast<void>(absl::SimpleAtoi(query.payload, &generation));
+    options_.courier->OnKeysAsked(generation);
+    claim = options_.courier->Claim(
+        stats_.drops[static_cast<size_t>(DropReason::kUnknownKey)] +
+        stats_.drops[static_cast<size_t>(DropReason::kBadTag)]);
+  }
+  const absl::Status status = Answer(query.id, claim);
+  if (!status.ok()) Log(LogLevel::kInfo, "answer_failed", {{"error", Describe(status)}});
+}
+
 }  // namespace sotto

@@ -51,6 +51,7 @@ void NodeCore::HandleDatagram(const Endpoint& from, std::span<const uint8_t> dat
       heard.any_key_drop = true;
       last_key_drop_ = now;
     }
+    if (frame.drop == DropReason::kUnknownKey) NoteUnknownKey(frame.key_id);
     return;
   }
   if (frame.kind == FrameKind::kHello) {
@@ -61,6 +62,7 @@ void NodeCore::HandleDatagram(const Endpoint& from, std::span<const uint8_t> dat
     const StatementRef sender = protocol_->FindBoot(frame.boot_id);
     if (!sender) return CountDrop(DropReason::kUnknownBoot, from, frame.key_id);
     heard_[frame.boot_id].valid = now;
+    ConsiderSealing(frame.key_id);
     HandlePacketFrame(from, sender, frame.plaintext);
   }
   Pump();

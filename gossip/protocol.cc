@@ -340,6 +340,7 @@ void Protocol::HandleSendFailed(Instant now, std::string_view member) {
   impl_->HandleSendFailed(now, member);
 }
 void Protocol::HandleLoopLag(Instant now, Duration lag) { impl_->HandleLoopLag(now, lag); }
+void Protocol::SeekSync(Instant now) { impl_->SeekSync(now); }
 void Protocol::HandleKeyTrouble(Instant now) { impl_->HandleKeyTrouble(now); }
 void Protocol::HandleWallClock(Instant now, int64_t unix_s) { impl_->HandleWallClock(now, unix_s); }
 void Protocol::HandleUntrusted(Instant now, std::span<const Hash256> certificates) {

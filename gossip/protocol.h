@@ -212,6 +212,10 @@ class Protocol {
   // False if the name is unknown or our own.
   bool Forget(Instant now, std::string_view name);
 
+  // Begins a routine sync with some living member now, or with the lost ones where none lives: the
+  // driver hopes for something of its own on that stream (a key). At most one a second.
+  void SeekSync(Instant now);
+
   // ---- outputs ----------------------------------------------------------------------------------
   std::vector<Action> TakeActions();
   Instant NextDeadline() const;

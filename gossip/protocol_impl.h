@@ -109,6 +109,7 @@ class Protocol::Impl {
   void HandleSendFailed(Instant now, std::string_view member);
   void HandleLoopLag(Instant now, Duration lag);
   void HandleKeyTrouble(Instant now);
+  void SeekSync(Instant now);
   void HandleWallClock(Instant now, int64_t unix_s);
   void HandleUntrusted(Instant now, std::span<const Hash256> certificates);
   void HandleRebooted(Instant now, const BootId& boot_id);
@@ -375,6 +376,7 @@ class Protocol::Impl {
   void OnContactFinished(uint32_t index, SyncOutcome outcome, const Source* peer);
   void OnRetryTimer();
   void ArmRetry();
+  void StartRoutineSync();
   void OnRoutineTimer();
   void NoteView(MemberEntry& from, uint64_t hash);
   void ConsiderHashSync();
@@ -516,6 +518,7 @@ class Protocol::Impl {
   bool unanswered_ = false;       // nobody has answered for UnansweredMax(), and a census neither
   uint32_t last_heard_from_ = 0;  // its number
   Instant key_trouble_until_;
+  Instant seek_after_;
   Instant key_trouble_told_;
   Instant own_fault_after_;
   std::set<uint32_t> refused_;  // to whom this machine refuses datagrams

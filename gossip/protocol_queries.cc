@@ -147,7 +147,8 @@ void Protocol::Impl::TakeQuery(const StatementRef& statement, Instant deadline) 
     return;
   }
   ++counters_.queries_delivered;
-  if (IsInternalName(query.name)) {
+  // What this node holds is known to its shell.
+  if (IsInternalName(query.name) && query.name != kKeysQueryName) {
     const auto it = InternalQueries().find(query.name);
     // One that only a newer node knows has an answer as well: that there is none.
     std::string answer = it == InternalQueries().end() ? std::string() : it->second(*this, query);
@@ -155,9 +156,10 @@ void Protocol::Impl::TakeQuery(const StatementRef& statement, Instant deadline) 
     if (say.draft) actions_.push_back(SignStatement{*say.draft});
     return;
   }
-  if (query.acks && statement->signer == self_.name) {
+  const bool acks = query.acks && query.name != kKeysQueryName;
+  if (acks && statement->signer == self_.name) {
     OnReply(KeyOfQuery(statement->hash), self_.name, true, {});
-  } else if (query.acks) {
+  } else if (acks) {
     const SaidAnswer ack{KeyOfQuery(statement->hash), statement->signer, true, {}};
     actions_.push_back(SignStatement{{StatementKind::kAnswer,
                                       self_.name,

@@ -244,9 +244,22 @@ void Protocol::Impl::ExpectReturns() {
 void Protocol::Impl::OnRoutineTimer() {
   const Duration interval = options_.sync_interval;
   Arm(TimerKind::kRoutineSync, now_ + sync_rng_.Between(interval / 5 * 4, interval / 5 * 6));
+  StartRoutineSync();
+}
+
+void Protocol::Impl::StartRoutineSync() {
   if (!IsActive() || standing_.leaving || living_.empty()) return;
   const MemberEntry* member = living_[sync_rng_.Below(living_.size())];
   BeginSync({.reason = SyncReason::kRoutine, .member = std::string(member->name)}, member->alive);
+}
+
+void Protocol::Impl::SeekSync(Instant now) {
+  Enter(now);
+  if (now_ < seek_after_) return;
+  seek_after_ = now_ + Duration::Seconds(1);
+  StartRoutineSync();
+  // Who holds no key of the others may take all of them for dead.
+  if (living_.empty()) ExpectReturns();
 }
 
 // ---- hash syncs ---------------------------------------------------------------------------------

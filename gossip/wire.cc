@@ -238,6 +238,10 @@ std::string EncodePreamble(const Preamble& preamble) {
     out.set_has_sealing(true);
     out.set_sealing_key(preamble.sealing_key->value);
   }
+  SOTTO_CHECK(preamble.offers.size() <= kPreambleOffersMax);
+  for (const KeyId id : preamble.can_offer) out.add_can_offer(id.value);
+  for (const std::string& offer : preamble.offers) out.add_offers(offer);
+  out.set_wants_keys(preamble.wants_keys);
   return out.SerializeAsString();
 }
 
@@ -266,6 +270,18 @@ absl::StatusOr<Preamble> DecodePreamble(std::string_view bytes) {
     return invalid("the preamble lists too many keys");
   }
   for (const uint32_t id : in.keys()) out.keys.push_back(KeyId{id});
+  if (in.can_offer_size() > static_cast<int>(kPreambleKeysMax) ||
+      in.offers_size() > static_cast<int>(kPreambleOffersMax)) {
+    return invalid("the preamble offers too many keys");
+  }
+  for (const uint32_t id : in.can_offer()) out.can_offer.push_back(KeyId{id});
+  for (std::string& offer : *in.mutable_offers()) {
+    if (offer.empty() || offer.size() > kPreambleOfferBytesMax) {
+      return invalid("the preamble offers a key of a length that cannot be");
+    }
+    out.offers.push_back(std::move(offer));
+  }
+  out.wants_keys = in.wants_keys();
   if (in.has_sealing()) {
     out.sealing_key = KeyId{in.sealing_key()};
     if (std::find(out.keys.begin(), out.keys.end(), *out.sealing_key) == out.keys.end()) {

@@ -45,6 +45,9 @@ inline constexpr size_t kStatementBytesMax = 2560;
 inline constexpr size_t kWireCertificateBytesMax = 4096;  // Certificate::kDerBytesMax
 inline constexpr size_t kPreambleBytesMax = 4 * 1024;
 inline constexpr size_t kPreambleKeysMax = 16;
+// A ring never has more keys newer than the one that seals.
+inline constexpr size_t kPreambleOffersMax = 3;
+inline constexpr size_t kPreambleOfferBytesMax = 1'024;
 inline constexpr size_t kStreamMessageBytesMax = 8 * 1024 * 1024;
 inline constexpr size_t kSyncStatementsMax = 65'536;  // for each message, and for a whole sync
 inline constexpr size_t kSyncDeadNamesMax = 65'536;
@@ -102,6 +105,10 @@ struct Preamble {
   std::array<uint8_t, 16> boot_nonce{};
   std::vector<KeyId> keys;           // held
   std::optional<KeyId> sealing_key;  // none: the ring is empty
+  // Of `keys`, those that may pass to who lacks them; and what passes, wrapped (design K2).
+  std::vector<KeyId> can_offer;
+  std::vector<std::string> offers;
+  bool wants_keys = false;  // the client's: a second preamble of the server's is to follow
   friend bool operator==(const Preamble&, const Preamble&) = default;
 };
 

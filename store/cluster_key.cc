@@ -66,12 +66,6 @@ absl::StatusOr<StoredKey> KeyOfRow(SystemsTable& table, RowValue row, std::strin
   return StoredKey{*std::move(key), std::move(row.row), false, kek};
 }
 
-// The key as it is to stand in a row. The caller wipes it.
-absl::StatusOr<std::string> RowText(const ClusterKey& key, const KeyPolicy& policy) {
-  if (policy.keks != nullptr) return WrapKey(key, *policy.keks->active());
-  return EncodeBase64(key.secret().view());
-}
-
 std::optional<KekId> WrappingKek(const KeyPolicy& policy) {
   return policy.keks == nullptr ? std::nullopt : std::optional(policy.keks->active()->id());
 }
@@ -93,12 +87,6 @@ absl::StatusOr<ClusterKeyRef> ParseWrapped(std::string_view value, std::string_v
       absl::StrCat("the key ", ToString(key->id()), " is of generation ", key->generation(),
                    ", and this node has used generation ", policy.generation_seen,
                    ": an old backup was restored, or an old value was put back"));
-}
-
-absl::StatusOr<ClusterKeyRef> DrawKey(std::string_view cluster) {
-  SecretBytes bytes(kMintedKeyBytes);
-  SOTTO_RETURN_IF_ERROR(FillRandom(bytes.mutable_view()));
-  return ClusterKey::Create(std::move(bytes), cluster, kFirstGeneration);
 }
 
 // The key of a row whatever the policy says of it; null if it does not open.
@@ -151,6 +139,17 @@ bool IsLocalInterface(const Endpoint& ip) {
 
 }  // namespace
 
+absl::StatusOr<std::string> KeyRowText(const ClusterKey& key, const KeyPolicy& policy) {
+  if (policy.keks != nullptr) return WrapKey(key, *policy.keks->active());
+  return EncodeBase64(key.secret().view());
+}
+
+absl::StatusOr<ClusterKeyRef> DrawClusterKey(std::string_view cluster, uint64_t generation) {
+  SecretBytes bytes(kMintedKeyBytes);
+  SOTTO_RETURN_IF_ERROR(FillRandom(bytes.mutable_view()));
+  return ClusterKey::Create(std::move(bytes), cluster, generation);
+}
+
 std::string ClusterKeyRowOf(std::string_view cluster) {
   return absl::StrCat(std::string(kClusterKeyRow), ":", std::string(cluster));
 }
@@ -184,8 +183,8 @@ absl::StatusOr<StoredKey> LoadOrCreateClusterKey(SystemsTable& table, std::strin
                                                  const KeyPolicy& policy) {
   absl::StatusOr<StoredKey> found = LoadClusterKey(table, cluster, policy);
   if (!policy.may_create || ErrorCode(found.status()) != "KEY_MISSING") return found;
-  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef drawn, DrawKey(cluster));
-  SOTTO_ASSIGN_OR_RETURN(std::string minted, RowText(*drawn, policy));
+  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef drawn, DrawClusterKey(cluster, kFirstGeneration));
+  SOTTO_ASSIGN_OR_RETURN(std::string minted, KeyRowText(*drawn, policy));
   absl::StatusOr<std::string> held = table.InsertIfAbsent(kClusterKeyRow, minted);
   const bool created = held.ok() && *held == minted;
   WipeText(&minted);
@@ -223,7 +222,7 @@ absl::StatusOr<StoredKey> ImportClusterKey(SystemsTable& table, const ClusterKey
                                    " already; the key to import is ", ToString(key->id())));
   }
   SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef written, WithGeneration(key, held));
-  SOTTO_ASSIGN_OR_RETURN(std::string wanted, RowText(*written, policy));
+  SOTTO_ASSIGN_OR_RETURN(std::string wanted, KeyRowText(*written, policy));
   const auto wipe_wanted = absl::MakeCleanup([&wanted] { WipeText(&wanted); });
   SOTTO_RETURN_IF_ERROR(table.Replace(row, before, wanted));
   return StoredKey{written, row, true, kek};

@@ -77,6 +77,13 @@ absl::StatusOr<StoredKey> LoadOrCreateClusterKey(SystemsTable& table, std::strin
 absl::StatusOr<StoredKey> ImportClusterKey(SystemsTable& table, const ClusterKeyRef& key,
                                            const KeyPolicy& policy, bool replace);
 
+// 32 fresh random bytes as a key of that generation.
+absl::StatusOr<ClusterKeyRef> DrawClusterKey(std::string_view cluster, uint64_t generation);
+
+// The key as it is to stand in a row: wrapped under the active KEK where there is one. The caller
+// wipes it.
+absl::StatusOr<std::string> KeyRowText(const ClusterKey& key, const KeyPolicy& policy);
+
 // 32 random bytes as base64, for `sotto keys generate`. The caller wipes it.
 absl::StatusOr<std::string> GenerateKeyText(size_t key_bytes = 32);
 

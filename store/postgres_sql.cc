@@ -68,6 +68,7 @@ constexpr StateRow kStates[] = {
     {"42P01", absl::StatusCode::kNotFound, "DB_TABLE_MISSING"},
     {"42501", absl::StatusCode::kPermissionDenied, "DB_PERMISSION"},
     {"42P07", absl::StatusCode::kAlreadyExists, "DB_DUPLICATE"},
+    {"42710", absl::StatusCode::kAlreadyExists, "DB_DUPLICATE"},  // a table's type, made at once
     {"23505", absl::StatusCode::kAlreadyExists, "DB_DUPLICATE"},
     {"25006", absl::StatusCode::kPermissionDenied, "DB_READ_ONLY"},
     {"0A000", absl::StatusCode::kPermissionDenied, "DB_READ_ONLY"},  // serializable on a standby
@@ -197,7 +198,8 @@ struct Arguments {
       const auto* number = std::get_if<int64_t>(&param);
       const auto* text = std::get_if<std::string_view>(&param);
       if (number != nullptr) numbers.push_back(absl::StrCat(*number));
-      types.push_back(number != nullptr ? 20 : 25);
+      // Of NULL the column knows the type: 0 leaves it to the server.
+      types.push_back(number != nullptr ? 20 : text != nullptr ? 25 : 0);
       formats.push_back(text != nullptr ? 1 : 0);
       lengths.push_back(text != nullptr ? static_cast<int>(text->size()) : 0);
       // libpq takes a null pointer for NULL, also where the length is 0.

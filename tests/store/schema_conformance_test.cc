@@ -42,8 +42,8 @@ TEST(SchemaConformance, MakesTheTablesOnce) {
   EXPECT_THAT(ReadSchemaVersion(*base, Soon()), IsOkAndHolds(Eq(kSchemaVersion)));
   const auto session = Store().Session(database);
   session->Run(
-      "INSERT INTO ClusterKeys (ClusterName, Generation, KeyId, State, Value, CreatedAt, Actor) "
-      "VALUES ('edge', 1, '9f3c-21aa', 'ACTIVE', 'v', 1764000000000, 'root')");
+      "INSERT INTO ClusterKeys (ClusterName, Generation, KeyId, State, Value, CreatedAt, Actor, "
+      "Automatic) VALUES ('edge', 1, '9f3c-21aa', 'ACTIVE', 'v', 1764000000000, 'root', 0)");
   session->Run(
       "INSERT INTO ClusterMembers (ClusterName, Name, GenerationHeld, GenerationSealing, "
       "LastSeenAt) VALUES ('edge', 'gw-1', 1, 1, 1764000000000), ('edge', 'GW-1', 1, 1, 1)");

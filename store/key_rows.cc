@@ -1,0 +1,395 @@
+#include "store/key_rows.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "crypto/envelope.h"
+#include "crypto/secure_random.h"
+#include "gossip/base/coded_error.h"
+#include "gossip/base/status_macros.h"
+#include "store/file_rules.h"
+#include "store/systems_rows.h"
+
+namespace sotto {
+namespace {
+
+// More keys and members than a cluster ever has: a table that was filled by somebody must not fill
+// the memory of every node.
+constexpr int64_t kKeyRowsMax = 4'096;
+constexpr int64_t kMemberRowsMax = 16'384;
+
+constexpr std::string_view kKeyColumns[] = {"ClusterName", "Generation", "KeyId",       "State",
+                                            "Value",       "CreatedAt",  "ActivatedAt", "RetireAt",
+                                            "Actor",       "Automatic"};
+constexpr std::string_view kMemberColumns[] = {"ClusterName",       "Name",    "GenerationHeld",
+                                               "GenerationSealing", "Trouble", "LastSeenAt"};
+
+std::optional<KeyId> ParseKeyId(std::string_view text) {
+  if (text.size() != 9 || text[4] != '-') return std::nullopt;
+  uint32_t value = 0;
+  for (const char c : text) {
+    if (c == '-') continue;
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit && (c < 'a' || c > 'f')) return std::nullopt;
+    value = value << 4 | static_cast<uint32_t>(digit ? c - '0' : c - 'a' + 10);
+  }
+  const KeyId id{value};
+  // One spelling each.
+  return ToString(id) == text ? std::optional(id) : std::nullopt;
+}
+
+bool IsNull(const SqlResult& result, size_t row, size_t column) {
+  return std::holds_alternative<std::monostate>(result.rows[row][column]);
+}
+
+// A number that may be absent; false if it is something else.
+bool ReadNumber(const SqlResult& result, size_t row, size_t column, int64_t* out) {
+  const int64_t* number = result.Number(row, column);
+  if (number == nullptr) return IsNull(result, row, column);
+  *out = *number;
+  return *number >= 0;
+}
+
+bool ReadText(const SqlResult& result, size_t row, size_t column, std::string* out) {
+  const std::string* text = result.Text(row, column);
+  if (text == nullptr) return IsNull(result, row, column);
+  *out = *text;
+  return true;
+}
+
+bool ReadKeyRow(const SqlResult& result, size_t i, KeyRow* out) {
+  const int64_t* generation = result.Number(i, 0);
+  const std::string* id = result.Text(i, 1);
+  const std::string* state = result.Text(i, 2);
+  if (generation == nullptr || *generation < 1 || id == nullptr || state == nullptr) return false;
+  const std::optional<KeyId> parsed_id = ParseKeyId(*id);
+  const std::optional<KeyState> parsed_state = ParseKeyState(*state);
+  if (!parsed_id || !parsed_state) return false;
+  out->generation = static_cast<uint64_t>(*generation);
+  out->id = *parsed_id;
+  out->state = *parsed_state;
+  int64_t automatic = 0;
+  const bool ok = ReadText(result, i, 3, &out->value) &&
+                  ReadNumber(result, i, 4, &out->created_ms) &&
+                  ReadNumber(result, i, 5, &out->activated_ms) &&
+                  ReadNumber(result, i, 6, &out->retire_at_ms) &&
+                  ReadText(result, i, 7, &out->actor) && ReadNumber(result, i, 8, &automatic);
+  out->automatic = automatic != 0;
+  return ok && (out->state == KeyState::kRemoved || !out->value.empty());
+}
+
+bool ReadMemberRow(const SqlResult& result, size_t i, KeyMember* out) {
+  const std::string* name = result.Text(i, 0);
+  if (name == nullptr || name->empty()) return false;
+  out->name = *name;
+  int64_t held = 0;
+  int64_t sealing = 0;
+  const bool ok = ReadNumber(result, i, 1, &held) && ReadNumber(result, i, 2, &sealing) &&
+                  ReadText(result, i, 3, &out->trouble) &&
+                  ReadNumber(result, i, 4, &out->last_seen_ms);
+  if (held > 0) out->held = static_cast<uint64_t>(held);
+  if (sealing > 0) out->sealing = static_cast<uint64_t>(sealing);
+  return ok;
+}
+
+absl::Status ReadKeys(SqlTransaction& transaction, std::string_view cluster, KeyRows* out) {
+  SOTTO_ASSIGN_OR_RETURN(
+      const SqlResult result,
+      transaction.Run(absl::StrCat("SELECT Generation, KeyId, State, Value, CreatedAt, "
+                                   "ActivatedAt, RetireAt, Actor, Automatic FROM ClusterKeys WHERE "
+                                   "ClusterName = ? ORDER BY Generation DESC LIMIT ",
+                                   kKeyRowsMax),
+                      {cluster}));
+  for (size_t i = result.rows.size(); i-- > 0;) {
+    KeyRow row;
+    if (ReadKeyRow(result, i, &row)) {
+      out->keys.push_back(std::move(row));
+    } else {
+      WipeText(&row.value);
+      out->malformed = true;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadMembers(SqlTransaction& transaction, std::string_view cluster, KeyRows* out) {
+  SOTTO_ASSIGN_OR_RETURN(
+      const SqlResult result,
+      transaction.Run(absl::StrCat("SELECT Name, GenerationHeld, GenerationSealing, Trouble, "
+                                   "LastSeenAt FROM ClusterMembers WHERE ClusterName = ? LIMIT ",
+                                   kMemberRowsMax),
+                      {cluster}));
+  for (size_t i = 0; i < result.rows.size(); ++i) {
+    KeyMember member;
+    if (ReadMemberRow(result, i, &member)) {
+      out->members.push_back(std::move(member));
+    } else {
+      out->malformed = true;
+    }
+  }
+  // By bytes, whatever the collation.
+  std::sort(out->members.begin(), out->members.end(),
+            [](const KeyMember& a, const KeyMember& b) { return a.name < b.name; });
+  return absl::OkStatus();
+}
+
+absl::Status ReadRowInUse(SqlTransaction& transaction, std::string_view cluster, bool lock,
+                          KeyRows* out) {
+  const RowLock mode = lock ? RowLock::kForUpdate : RowLock::kNone;
+  for (const std::string& row : {ClusterKeyRowOf(cluster), std::string(kClusterKeyRow)}) {
+    absl::StatusOr<std::string> value = ReadSystemsRow(transaction, row, mode);
+    out->row = row;
+    if (value.ok()) {
+      out->value = *std::move(value);
+      return absl::OkStatus();
+    }
+    const std::string code = ErrorCode(value.status());
+    if (code == "ROW_MISSING") continue;
+    // What the row is, not what became of the database.
+    if (!code.starts_with("KEY_")) return value.status();
+    out->row_status = value.status();
+    return absl::OkStatus();
+  }
+  out->row_status =
+      CodedError(absl::StatusCode::kNotFound, "KEY_MISSING",
+                 absl::StrCat(transaction.where(), ": Systems has neither a row ",
+                              ClusterKeyRowOf(cluster), " nor ", std::string(kClusterKeyRow)));
+  return absl::OkStatus();
+}
+
+// A number, or NULL for none.
+SqlParam OrNull(const std::optional<uint64_t>& number) {
+  return number ? SqlParam(static_cast<int64_t>(*number)) : SqlParam();
+}
+SqlParam OrNull(int64_t ms) { return ms != 0 ? SqlParam(ms) : SqlParam(); }
+
+}  // namespace
+
+std::string_view ToString(KeyState state) {
+  switch (state) {
+    case KeyState::kPrepared:
+      return "PREPARED";
+    case KeyState::kActive:
+      return "ACTIVE";
+    case KeyState::kRetired:
+      return "RETIRED";
+    case KeyState::kRemoved:
+      break;
+  }
+  return "REMOVED";
+}
+
+std::optional<KeyState> ParseKeyState(std::string_view text) {
+  for (const KeyState state :
+       {KeyState::kPrepared, KeyState::kActive, KeyState::kRetired, KeyState::kRemoved}) {
+    if (ToString(state) == text) return state;
+  }
+  return std::nullopt;
+}
+
+KeyRows::~KeyRows() {
+  WipeText(&value);
+  for (KeyRow& key : keys) WipeText(&key.value);
+}
+
+KeyRows& KeyRows::operator=(KeyRows&& other) noexcept {
+  if (this == &other) return *this;
+  KeyRows old;
+  std::swap(old.row, row);
+  std::swap(old.value, value);
+  std::swap(old.keys, keys);
+  row = std::move(other.row);
+  value = std::move(other.value);
+  row_status = std::move(other.row_status);
+  keys = std::move(other.keys);
+  members = std::move(other.members);
+  moved_to = std::move(other.moved_to);
+  malformed = other.malformed;
+  return *this;
+}
+
+const KeyRow* KeyRows::active() const {
+  const KeyRow* found = nullptr;
+  for (const KeyRow& key : keys) {
+    if (key.state != KeyState::kActive) continue;
+    if (found != nullptr) return nullptr;
+    found = &key;
+  }
+  return found;
+}
+
+const KeyRow* KeyRows::next() const {
+  const KeyRow* in_use = active();
+  for (auto it = keys.rbegin(); it != keys.rend(); ++it) {
+    if (it->state != KeyState::kPrepared) continue;
+    return in_use == nullptr || it->generation > in_use->generation ? &*it : nullptr;
+  }
+  return nullptr;
+}
+
+const KeyRow* KeyRows::Find(uint64_t generation) const {
+  for (const KeyRow& key : keys) {
+    if (key.generation == generation) return &key;
+  }
+  return nullptr;
+}
+
+const KeyMember* KeyRows::FindMember(std::string_view name) const {
+  for (const KeyMember& member : members) {
+    if (member.name == name) return &member;
+  }
+  return nullptr;
+}
+
+uint64_t KeyRows::newest() const { return keys.empty() ? 0 : keys.back().generation; }
+
+std::vector<std::string> NeededBy(const KeyRows& rows, uint64_t generation) {
+  std::vector<std::string> names;
+  for (const KeyMember& member : rows.members) {
+    if (member.sealing.value_or(0) <= generation) names.push_back(member.name);
+  }
+  return names;
+}
+
+bool IsBehind(const KeyRows& rows, uint64_t generation_seen) {
+  for (auto it = rows.keys.rbegin(); it != rows.keys.rend(); ++it) {
+    if (it->state != KeyState::kRemoved) return it->generation < generation_seen;
+  }
+  return false;
+}
+
+absl::Status Rollback(const KeyRows& rows, uint64_t generation_seen) {
+  const KeyRow* active = rows.active();
+  return CodedError(absl::StatusCode::kFailedPrecondition, "KEY_ROLLBACK",
+                    absl::StrCat("the database's ACTIVE key is of generation ",
+                                 active == nullptr ? 0 : active->generation,
+                                 ", and this node has used generation ", generation_seen,
+                                 ": an old backup was restored"));
+}
+
+absl::StatusOr<KeyRows> ReadKeyRows(SqlTransaction& transaction, std::string_view cluster,
+                                    bool lock) {
+  KeyRows out;
+  // The lock first: what is read after it has been committed before it.
+  SOTTO_RETURN_IF_ERROR(ReadRowInUse(transaction, cluster, lock, &out));
+  SOTTO_RETURN_IF_ERROR(ReadKeys(transaction, cluster, &out));
+  SOTTO_RETURN_IF_ERROR(ReadMembers(transaction, cluster, &out));
+  SOTTO_ASSIGN_OR_RETURN(
+      const SqlResult moved,
+      transaction.Run("SELECT MovedTo FROM ClusterMoves WHERE ClusterName = ?", {cluster}));
+  if (const std::string* to = moved.Text(0, 0)) out.moved_to = *to;
+  return out;
+}
+
+absl::Status InsertKeyRow(SqlTransaction& transaction, std::string_view cluster,
+                          const KeyRow& row) {
+  const std::string id = ToString(row.id);
+  const SqlParam value = row.value.empty() ? SqlParam() : SqlParam(std::string_view(row.value));
+  const SqlParam params[] = {cluster,
+                             static_cast<int64_t>(row.generation),
+                             std::string_view(id),
+                             ToString(row.state),
+                             value,
+                             row.created_ms,
+                             OrNull(row.activated_ms),
+                             OrNull(row.retire_at_ms),
+                             std::string_view(row.actor),
+                             int64_t{row.automatic ? 1 : 0}};
+  return transaction.Run(SqlUpsert(transaction.dialect(), "ClusterKeys", kKeyColumns, 2), params)
+      .status();
+}
+
+absl::Status WriteKeyMember(SqlTransaction& transaction, std::string_view cluster,
+                            const KeyMember& member) {
+  const SqlParam params[] = {cluster,
+                             std::string_view(member.name),
+                             OrNull(member.held),
+                             OrNull(member.sealing),
+                             std::string_view(member.trouble),
+                             member.last_seen_ms};
+  return transaction
+      .Run(SqlUpsert(transaction.dialect(), "ClusterMembers", kMemberColumns, 2), params)
+      .status();
+}
+
+absl::Status InsertKeyEvent(SqlTransaction& transaction, std::string_view cluster,
+                            const KeyEvent& event) {
+  // Rows of one millisecond are kept apart by chance.
+  std::array<uint8_t, 8> random{};
+  SOTTO_RETURN_IF_ERROR(FillRandom(random));
+  std::string row_id;
+  for (const uint8_t byte : random) absl::StrAppend(&row_id, absl::Hex(byte, absl::kZeroPad2));
+  const std::string key_id = ToString(event.id);
+  const SqlParam params[] = {cluster,
+                             event.at_ms,
+                             std::string_view(row_id),
+                             std::string_view(event.actor),
+                             std::string_view(event.action),
+                             static_cast<int64_t>(event.generation),
+                             std::string_view(key_id),
+                             std::string_view(event.detail)};
+  return transaction
+      .Run(
+          "INSERT INTO ClusterKeyHistory (ClusterName, At, Id, Actor, Action, Generation, KeyId, "
+          "Detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+          params)
+      .status();
+}
+
+absl::StatusOr<std::vector<KeyEvent>> ReadKeyEvents(SqlTransaction& transaction,
+                                                    std::string_view cluster, size_t limit) {
+  SOTTO_ASSIGN_OR_RETURN(
+      const SqlResult result,
+      transaction.Run(
+          absl::StrCat("SELECT At, Actor, Action, Generation, KeyId, Detail FROM ClusterKeyHistory "
+                       "WHERE ClusterName = ? ORDER BY At DESC, Id LIMIT ",
+                       std::min<size_t>(limit, 10'000)),
+          {cluster}));
+  std::vector<KeyEvent> events;
+  for (size_t i = 0; i < result.rows.size(); ++i) {
+    KeyEvent event;
+    int64_t generation = 0;
+    std::string id;
+    const bool ok = ReadNumber(result, i, 0, &event.at_ms) &&
+                    ReadText(result, i, 1, &event.actor) && ReadText(result, i, 2, &event.action) &&
+                    ReadNumber(result, i, 3, &generation) && ReadText(result, i, 4, &id) &&
+                    ReadText(result, i, 5, &event.detail);
+    if (!ok) continue;
+    event.generation = static_cast<uint64_t>(generation);
+    event.id = ParseKeyId(id).value_or(KeyId{});
+    events.push_back(std::move(event));
+  }
+  return events;
+}
+
+absl::Status SetKeyValue(SqlTransaction& transaction, std::string_view cluster, uint64_t generation,
+                         std::string_view value) {
+  const SqlParam stored = value.empty() ? SqlParam() : SqlParam(value);
+  return transaction
+      .Run("UPDATE ClusterKeys SET Value = ? WHERE ClusterName = ? AND Generation = ?",
+           {stored, cluster, static_cast<int64_t>(generation)})
+      .status();
+}
+
+absl::StatusOr<ClusterKeyRef> KeyOfRow(const KeyRow& row, std::string_view cluster,
+                                       const KeyPolicy& policy) {
+  KeyPolicy open = policy;
+  open.generation_seen = 0;  // a row that is RETIRED is older; the caller looks at the ACTIVE one
+  SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, ParseClusterKey(row.value, cluster, open));
+  const bool fits =
+      key->id() == row.id && (!IsWrappedKey(row.value) || key->generation() == row.generation);
+  if (!fits) {
+    return CodedError(
+        absl::StatusCode::kDataLoss, "KEY_CORRUPT",
+        absl::StrCat("ClusterKeys says that generation ", row.generation, " is ", ToString(row.id),
+                     ", and holds ", ToString(key->id()), " of generation ", key->generation(),
+                     ": a value was moved between rows, or changed"));
+  }
+  if (key->generation() == row.generation) return key;
+  return ClusterKey::Create(key->secret().Clone(), cluster, row.generation, /*allow_weak=*/true);
+}
+
+}  // namespace sotto

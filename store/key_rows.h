@@ -1,0 +1,111 @@
+// The rows of a cluster's keys in a transaction: ClusterKeys, ClusterMembers, ClusterKeyHistory,
+// and the Systems row in use. What may be done with them is key_table.h's business.
+//
+// Rows that are not as we write them are never followed: an unreadable one is left out and
+// reported. Threads: as the transaction. Errors: as sql.h and systems_rows.h.
+#ifndef SOTTO_STORE_KEY_ROWS_H_
+#define SOTTO_STORE_KEY_ROWS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "crypto/keyring.h"
+#include "store/cluster_key.h"
+#include "store/database.h"
+
+namespace sotto {
+
+enum class KeyState : uint8_t { kPrepared, kActive, kRetired, kRemoved };
+// "PREPARED", as it stands in the table.
+std::string_view ToString(KeyState state);
+std::optional<KeyState> ParseKeyState(std::string_view text);
+
+// One row of ClusterKeys.
+struct KeyRow {
+  uint64_t generation = 0;
+  KeyId id;
+  KeyState state = KeyState::kPrepared;
+  std::string value;  // as in Systems: base64, or wrapped; empty once REMOVED
+  int64_t created_ms = 0, activated_ms = 0, retire_at_ms = 0;
+  std::string actor;       // who made it
+  bool automatic = false;  // activated by the leader as soon as all living members hold it
+};
+
+// One row of ClusterMembers: what a member last said of itself.
+struct KeyMember {
+  std::string name;
+  std::optional<uint64_t> held;     // the newest generation that it can open
+  std::optional<uint64_t> sealing;  // the generation that it seals with
+  std::string trouble;              // the code that keeps it from a newer key; or empty
+  int64_t last_seen_ms = 0;
+};
+
+// All of one moment. Its values are overwritten when it goes.
+struct KeyRows {
+  std::string row;                 // the name of the Systems row in use
+  std::string value;               // what it holds; empty where `row_status` is not OK
+  absl::Status row_status;         // KEY_MISSING, KEY_ROW_TYPE, …
+  std::vector<KeyRow> keys;        // oldest first
+  std::vector<KeyMember> members;  // by name
+  std::string moved_to;            // the store that took over; empty: none
+  bool malformed = false;          // a row of ours was unreadable, and left out
+
+  KeyRows() = default;
+  ~KeyRows();
+  KeyRows(KeyRows&&) = default;
+  KeyRows& operator=(KeyRows&& other) noexcept;
+  KeyRows(const KeyRows&) = delete;
+  KeyRows& operator=(const KeyRows&) = delete;
+
+  const KeyRow* active() const;
+  // The newest PREPARED one that is newer than the ACTIVE one; null if none.
+  const KeyRow* next() const;
+  const KeyRow* Find(uint64_t generation) const;
+  const KeyMember* FindMember(std::string_view name) const;
+  uint64_t newest() const;  // the highest generation, removed ones too; 0: none
+};
+
+// Who has no key newer than `generation` on record, by name.
+std::vector<std::string> NeededBy(const KeyRows& rows, uint64_t generation);
+
+// Whether the table was set back: no key that is not REMOVED is as new as `generation_seen`.
+bool IsBehind(const KeyRows& rows, uint64_t generation_seen);
+absl::Status Rollback(const KeyRows& rows, uint64_t generation_seen);
+
+struct KeyEvent {
+  int64_t at_ms = 0;
+  std::string actor, action, detail;
+  uint64_t generation = 0;
+  KeyId id;
+};
+
+// All rows of the cluster, locked or not; `kek rekey` and `store
+// copy` build on it.
+absl::StatusOr<KeyRows> ReadKeyRows(SqlTransaction& transaction, std::string_view cluster,
+                                    bool lock);
+absl::Status InsertKeyRow(SqlTransaction& transaction, std::string_view cluster, const KeyRow& row);
+absl::Status WriteKeyMember(SqlTransaction& transaction, std::string_view cluster,
+                            const KeyMember& member);
+absl::Status InsertKeyEvent(SqlTransaction& transaction, std::string_view cluster,
+                            const KeyEvent& event);
+absl::StatusOr<std::vector<KeyEvent>> ReadKeyEvents(SqlTransaction& transaction,
+                                                    std::string_view cluster, size_t limit);
+absl::Status SetKeyValue(SqlTransaction& transaction, std::string_view cluster, uint64_t generation,
+                         std::string_view value);
+
+// The key of a row, checked against the row's own words: generation and id.
+//   the codes of ParseClusterKey but KEY_ROLLBACK, and KEY_CORRUPT where row and value disagree. A
+//   plain value is KEY_PLAIN_REFUSED here as in Systems: who can write the database must not choose
+//   the key through another table (design K6).
+absl::StatusOr<ClusterKeyRef> KeyOfRow(const KeyRow& row, std::string_view cluster,
+                                       const KeyPolicy& policy);
+
+}  // namespace sotto
+
+#endif  // SOTTO_STORE_KEY_ROWS_H_
