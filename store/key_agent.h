@@ -90,6 +90,7 @@ class KeyAgent {
   // Why the table could not be read; a look that failed.
   void NoteTrouble(const absl::Status& status);
 
+  const std::string& cluster() const { return cluster_; }
   KeyRing ring() const;
   KeyPolicy policy() const;
   void SetPolicy(const KeyPolicy& policy);

@@ -418,12 +418,18 @@ absl::Status KeyTable::Record(std::span<const KeyMember> members) {
   });
 }
 
-absl::Status KeyTable::ForgetMember(std::string_view name) {
-  return database_->Transact(SqlMode::kLocked, [&](SqlTransaction& transaction) {
-    return transaction
-        .Run("DELETE FROM ClusterMembers WHERE ClusterName = ? AND Name = ?", {cluster_, name})
-        .status();
-  });
+absl::StatusOr<bool> KeyTable::ForgetMember(std::string_view name) {
+  bool had_row = false;
+  const auto remove = [&](SqlTransaction& transaction) -> absl::Status {
+    SOTTO_ASSIGN_OR_RETURN(
+        const SqlResult result,
+        transaction.Run("DELETE FROM ClusterMembers WHERE ClusterName = ? AND Name = ?",
+                        {cluster_, name}));
+    had_row = result.changed > 0;
+    return absl::OkStatus();
+  };
+  SOTTO_RETURN_IF_ERROR(database_->Transact(SqlMode::kLocked, remove));
+  return had_row;
 }
 
 absl::Status KeyTable::Restore(const KeyPolicy& policy, std::span<const HeldKey> held,

@@ -109,8 +109,8 @@ class KeyTable {
   // The same by somebody else, who has a signed answer of it: never adds a row, since a member
   // without one does not share this store.
   absl::Status Record(std::span<const KeyMember> members);
-  // It left or was forgotten: nobody waits for it any more.
-  absl::Status ForgetMember(std::string_view name);
+  // It left or was forgotten: nobody waits for it any more. Whether it had a row.
+  absl::StatusOr<bool> ForgetMember(std::string_view name);
 
   struct HeldKey {
     ClusterKeyRef key;

@@ -56,14 +56,16 @@ absl::StatusOr<std::shared_ptr<Database>> OpenDatabase(std::string_view url,
   return std::make_shared<Database>(std::move(driver), options.deadline, options.create);
 }
 
+absl::Status CheckStore(Database& database, bool create) {
+  const absl::Status status = CheckSystemsTable(database);
+  if (ErrorCode(status) != "DB_TABLE_MISSING" || !create) return status;
+  return CreateSystemsTable(database);
+}
+
 absl::StatusOr<std::unique_ptr<SystemsTable>> OpenSystemsTable(std::string_view url,
                                                                const StoreOptions& options) {
   SOTTO_ASSIGN_OR_RETURN(std::shared_ptr<Database> database, OpenDatabase(url, options));
-  absl::Status status = CheckSystemsTable(*database);
-  if (ErrorCode(status) == "DB_TABLE_MISSING" && options.create) {
-    status = CreateSystemsTable(*database);
-  }
-  SOTTO_RETURN_IF_ERROR(status);
+  SOTTO_RETURN_IF_ERROR(CheckStore(*database, options.create));
   return MakeSystemsTable(std::move(database));
 }
 

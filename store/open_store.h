@@ -44,6 +44,9 @@ struct StoreOptions {
 absl::StatusOr<std::shared_ptr<Database>> OpenDatabase(std::string_view url,
                                                        const StoreOptions& options = {});
 
+// A first look at its Systems table, which is made where it is missing and `create` says so.
+absl::Status CheckStore(Database& database, bool create);
+
 // Its Systems table, after a first look at it. Also the codes of sql.h, and for SQLite those of
 // CheckSecretFile.
 absl::StatusOr<std::unique_ptr<SystemsTable>> OpenSystemsTable(std::string_view url,

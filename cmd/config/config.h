@@ -61,6 +61,11 @@ struct Config {
     Duration poll = Duration::Seconds(10);
     std::string when_down = "cached";  // or "refuse"
   };
+  struct Rotation {
+    Duration interval = Duration::Hours(24 * 30);  // 0: no schedule
+    Duration retire_after = Duration::Hours(24);
+    int64_t frames_max = int64_t{1} << 40;  // of one node under one key; 0: no limit
+  };
   struct Tls {  // paths; crl may be empty
     std::string ca;
     std::string cert;
@@ -81,6 +86,7 @@ struct Config {
   Gossip gossip;
   Encryption encryption;
   Store store;
+  Rotation rotation;
   Tls tls;  // [sync.tls]
   Admin admin;
   Log log;

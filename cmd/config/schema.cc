@@ -24,6 +24,7 @@ namespace {
 using Node = Config::Node;
 using Gossip = Config::Gossip;
 using Encryption = Config::Encryption;
+using Rotation = Config::Rotation;
 using Store = Config::Store;
 using Tls = Config::Tls;
 using Admin = Config::Admin;
@@ -269,6 +270,19 @@ constexpr KeySpec kSchema[] = {
         "store.when_down", kText, "cached",
         "a start while the database is away: with the keys sealed in node.state_dir, or not",
         "cached|refuse"),
+
+    Ranged(Key<&Config::rotation, &Rotation::interval>(
+               "rotation.interval", kDuration, "30d",
+               "the leader makes a new cluster key that often; 0s: only by hand"),
+           0, 3650 * kDay),
+    Ranged(Key<&Config::rotation, &Rotation::retire_after>(
+               "rotation.retire_after", kDuration, "24h",
+               "so long an old key stays readable; longer while a member has no newer one"),
+           0, 3650 * kDay),
+    Ranged(Key<&Config::rotation, &Rotation::frames_max>(
+               "rotation.frames_max", kInteger, "1099511627776",
+               "a node that has sealed so many frames under one key makes a new one; 0: never"),
+           0, int64_t{1} << 62),
 
     Reloadable(Key<&Config::tls, &Tls::ca>("sync.tls.ca", kPath, "",
                                            "certificates of the cluster's CA, PEM")),

@@ -24,13 +24,13 @@
 #include "cmd/sottod/event_ring.h"
 #include "cmd/sottod/handler_runner.h"
 #include "cmd/sottod/health.h"
-#include "cmd/sottod/key_cache_keeper.h"
+#include "cmd/sottod/key_desk.h"
+#include "cmd/sottod/key_keeper.h"
 #include "cmd/sottod/node_backend.h"
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/process.h"
 #include "gossip/base/coded_error.h"
-#include "store/key_watcher.h"
-#include "store/open_store.h"
+#include "store/store_url.h"
 
 namespace sotto {
 namespace {
@@ -74,7 +74,7 @@ class Daemon {
       : sources_(sources), loaded_(loaded), log_(log), signals_(io_), tick_(io_) {}
 
   // The signals are taken first: one that comes during the start is not lost.
-  absl::Status Start(bool secrets_locked);
+  absl::Status Start(bool secrets_locked, bool accept_rollback);
   DaemonExit Run();
 
  private:
@@ -88,7 +88,6 @@ class Daemon {
   void OnEvent(const Event& event, const NodeView& view);
   void OnUserEvent(const UserEvent& event);
   void OnQuery(const ReceivedQuery& query);
-  void OnKeyReport(const KeyReport& report);
   [[noreturn]] void EndAtOnce();
 
   const ConfigSources sources_;
@@ -107,16 +106,22 @@ class Daemon {
   std::unique_ptr<PeerKeeper> peers_;
   std::unique_ptr<HandlerRunner> handlers_;
   RunningParts parts_;
+  // The node, which the keeper's thread uses, is its courier's holder and goes before it.
+  struct KeyStop {
+    KeyKeeper* keeper = nullptr;
+    ~KeyStop() {
+      if (keeper != nullptr) keeper->Stop();
+    }
+  } key_stop_;
+  std::unique_ptr<KeyDesk> key_desk_;
   std::unique_ptr<NodeBackend> backend_;
-  std::unique_ptr<KeyCacheKeeper> key_cache_;
-  std::unique_ptr<KeyWatcher> watcher_;
   std::unique_ptr<Node::Subscription> subscription_;
   std::unique_ptr<AdminServer> server_;
   std::thread leaver_;
   std::thread reloader_;
 };
 
-absl::Status Daemon::Start(bool secrets_locked) {
+absl::Status Daemon::Start(bool secrets_locked, bool accept_rollback) {
   error_code ignored;
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal, ignored);
 
@@ -125,8 +130,8 @@ absl::Status Daemon::Start(bool secrets_locked) {
   absl::StatusOr<std::unique_ptr<AdminSocket>> socket =
       AdminSocket::Open(config.admin.socket, config.admin.group);
   if (!socket.ok()) return socket.status();
-  absl::StatusOr<RunningParts> parts =
-      StartParts(config, [log = log_](const LogRecord& record) { log->Write(record); });
+  absl::StatusOr<RunningParts> parts = StartParts(
+      config, accept_rollback, [log = log_](const LogRecord& record) { log->Write(record); });
   if (!parts.ok()) return parts.status();
   parts_ = *std::move(parts);
 
@@ -156,22 +161,13 @@ absl::Status Daemon::Start(bool secrets_locked) {
       config.node.tags, [log = log_](const LogRecord& record) { log->Write(record); });
   view.handlers = handlers_.get();
 
-  KeyWatcher::Options watch;
-  watch.interval = std::chrono::milliseconds(config.store.poll.millis());
-  watch.policy = parts_.policy;
-  watch.kek = parts_.key.kek;
-  watch.table_status = parts_.table_status;
-  watch.open = [config] { return ReopenStore(config); };
-  key_cache_ = std::make_unique<KeyCacheKeeper>(
-      KeyCachePlaceOf(config), [log = log_](const LogRecord& record) { log->Write(record); });
-  if (UsesKeyCache(config)) key_cache_->SetKeks(parts_.policy.keks);
-  if (parts_.table_status.ok()) key_cache_->Note(parts_.key.key);
-  view.key_cache = key_cache_.get();
+  view.key_cache = parts_.key_cache.get();
   view.kek_loader = parts_.kek_loader;
-  view.key_policy = parts_.policy;
-  watcher_ = std::make_unique<KeyWatcher>(parts_.store, parts_.key.key, watch,
-                                          [this](const KeyReport& report) { OnKeyReport(report); });
-  view.watcher = watcher_.get();
+  view.keeper = parts_.keeper.get();
+  key_desk_ = std::make_unique<KeyDesk>(parts_.keeper.get(), parts_.node.get(), view.store_url);
+  view.key_desk = key_desk_.get();
+  key_stop_.keeper = parts_.keeper.get();
+  parts_.keeper->Begin(parts_.node.get());
   backend_ = std::make_unique<NodeBackend>(std::move(view), sources_, loaded_,
                                            std::move(parts_.tls_files));
   subscription_ = parts_.node->Watch([this](const WatchItem& item) { OnItem(item); },
@@ -192,8 +188,8 @@ void Daemon::LogReady() {
                 {"node", config.node.name},
                 {"bound", JoinEndpoints(view->bound)},
                 {"advertised", JoinEndpoints(view->advertised)},
-                {"cipher", std::string(ToString(parts_.key.key->algorithm()))},
-                {"key", ToString(parts_.key.key->id())},
+                {"cipher", std::string(ToString(view->algorithm))},
+                {"key", ToString(view->sealing_key)},
                 {"boot", absl::StrCat(parts_.boot_number)},
                 {"admin", config.admin.socket}}});
   NotifyReady();
@@ -360,22 +356,12 @@ void Daemon::OnQuery(const ReceivedQuery& query) {
   if (!handlers_->OnQuery(message, deadline, answer)) answer("");
 }
 
-void Daemon::OnKeyReport(const KeyReport& report) {
-  if (report.status.ok()) key_cache_->Note(report.key);
-  if (!report.changed) return;
-  if (report.status.ok()) {
-    log_->Write({LogLevel::kInfo, "store_ok", {{"key", ToString(report.key->id())}}});
-  } else {
-    log_->Write(FailureRecord("store_trouble", report.status));
-  }
-}
-
 }  // namespace
 
 DaemonExit RunDaemon(const ConfigSources& sources, const ConfigResult& loaded, DaemonLog* log,
-                     bool secrets_locked) {
+                     bool secrets_locked, bool accept_rollback) {
   Daemon daemon(sources, loaded, log);
-  if (const absl::Status status = daemon.Start(secrets_locked); !status.ok()) {
+  if (const absl::Status status = daemon.Start(secrets_locked, accept_rollback); !status.ok()) {
     LogRecord record = FailureRecord("start_failed", status);
     const DaemonExit code = ExitCodeOf(status);
     record.fields.emplace_back("exit", absl::StrCat(static_cast<int>(code)));

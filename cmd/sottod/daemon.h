@@ -14,7 +14,7 @@ namespace sotto {
 
 // `loaded` is OK and checked. `secrets_locked`: what HardenProcess said.
 DaemonExit RunDaemon(const ConfigSources& sources, const ConfigResult& loaded, DaemonLog* log,
-                     bool secrets_locked);
+                     bool secrets_locked, bool accept_rollback);
 
 }  // namespace sotto
 

@@ -8,9 +8,11 @@
 
 #include <chrono>
 #include <mutex>
+#include <string>
 
 #include "crypto/kek.h"
 #include "gossip/log.h"
+#include "store/key_agent.h"
 #include "store/key_cache.h"
 
 namespace sotto {
@@ -21,17 +23,17 @@ class KeyCacheKeeper {
 
   // Null: nothing is kept, and nothing that is there is touched.
   void SetKeks(KekRingRef keks);
-  // The key that the row held just now.
-  void Note(const ClusterKeyRef& key);
+  // The ring as the table has it just now.
+  void Note(const KeyRing& ring);
 
  private:
   const KeyCachePlace place_;
   const LogSink log_;
   std::mutex mutex_;  // guards what follows, and the file
   KekRingRef keks_;
-  KeyId written_key_;
+  std::string written_;  // which keys, and their states
   KekId written_kek_;
-  std::chrono::steady_clock::time_point written_;  // zero: not by this process
+  std::chrono::steady_clock::time_point written_at_;  // zero: not by this process
 };
 
 }  // namespace sotto

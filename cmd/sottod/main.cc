@@ -45,6 +45,7 @@ struct Flags {
   std::string config;
   std::vector<std::string> set;
   bool check = false;
+  bool accept_rollback = false;
 };
 
 // The form of every error that a person reads first: what, why, what to do.
@@ -93,11 +94,11 @@ DaemonExit LoadChecked(const ConfigSources& sources, bool check_only, ConfigResu
   return HasErrors(*findings) ? kExitBadConfig : kExitOk;
 }
 
-DaemonExit Start(const ConfigSources& sources, bool check_only, bool secrets_locked) {
+DaemonExit Start(const ConfigSources& sources, const Flags& flags, bool secrets_locked) {
   ConfigResult loaded;
   std::vector<ConfigFinding> findings;
-  const DaemonExit verdict = LoadChecked(sources, check_only, &loaded, &findings);
-  if (verdict != kExitOk || check_only) {
+  const DaemonExit verdict = LoadChecked(sources, flags.check, &loaded, &findings);
+  if (verdict != kExitOk || flags.check) {
     PrintFindings(findings);
     return verdict;
   }
@@ -116,7 +117,7 @@ DaemonExit Start(const ConfigSources& sources, bool check_only, bool secrets_loc
          "config_note",
          {{"code", finding.code}, {"where", finding.where}, {"message", finding.message}}});
   }
-  return RunDaemon(sources, loaded, log->get(), secrets_locked);
+  return RunDaemon(sources, loaded, log->get(), secrets_locked, flags.accept_rollback);
 }
 
 int Main(int argc, char** argv) {
@@ -132,6 +133,9 @@ int Main(int argc, char** argv) {
       ->type_name("SECTION.KEY=VALUE")
       ->allow_extra_args(false);
   app.add_flag("--check", flags.check, "check the configuration and what it points to, then end");
+  app.add_flag("--accept-rollback", flags.accept_rollback,
+               "believe a database that was set back to an old backup; every node of the cluster "
+               "has to be started so, once");
   app.set_version_flag("--version", absl::StrCat("sottod ", std::string(kVersion)));
   try {
     app.parse(argc, argv);
@@ -150,7 +154,7 @@ int Main(int argc, char** argv) {
       return kExitUsage;
     }
   }
-  return Start(sources, flags.check, secrets_locked);
+  return Start(sources, flags, secrets_locked);
 }
 
 }  // namespace

@@ -59,11 +59,11 @@ NodeBackend::NodeBackend(Parts parts, ConfigSources sources, ConfigResult starte
       config_(started.config),
       started_ns_(SteadyNanos()),
       kek_loader_(parts_.kek_loader),
-      reloader_(std::move(sources), std::move(started), std::move(files), parts_.key_policy.keks,
-                this),
+      reloader_(std::move(sources), std::move(started), std::move(files),
+                parts_.keeper->agent().policy().keks, this),
       tags_(config_.node.tags),
       certificates_(parts_.certificates),
-      has_kek_(parts_.key_policy.keks != nullptr) {}
+      has_kek_(parts_.keeper->agent().policy().keks != nullptr) {}
 
 NodeBackend::~NodeBackend() = default;
 
@@ -78,10 +78,13 @@ DaemonSnapshot NodeBackend::Look() const {
   out.up_s = static_cast<double>((now_ns - started_ns_) / 1'000'000) / 1000;
   out.unix_ms = UnixMillis();
   out.now = Instant::FromNanos(now_ns);
-  const KeyReport report = parts_.watcher->Latest();
+  const KeyReport report = parts_.keeper->Report();
   out.store = SummarizeStore(parts_.store_url, report);
-  out.keys.push_back({report.key->id(), report.key->algorithm(), report.key->generation(),
-                      report.kek.has_value() ? ToString(*report.kek) : ""});
+  const KeyRing ring = parts_.keeper->agent().ring();
+  for (const RingKey& key : ring.keys) {
+    out.keys.push_back({key.key->id(), key.key->algorithm(), key.key->generation(),
+                        key.key->id() == ring.sealing ? report.kek : ""});
+  }
   out.handlers = parts_.handlers->Stats();
   out.lasting_notes = parts_.lasting_notes;
   out.show_dead = config_.gossip.protocol.show_dead;
@@ -105,10 +108,14 @@ void NodeBackend::AddKeyNotes(const KeyReport& report, DaemonSnapshot* out) cons
     out->lasting_notes.push_back(
         {"KEY_FROM_CACHE", NoteLevel::kYellow,
          "this node was started with the keys of its cache, and the database was not read since"});
-  } else if (has_kek_ && !report.kek.has_value()) {
+  } else if (has_kek_ && report.kek.empty()) {
     out->lasting_notes.push_back(
         {"KEY_PLAIN", NoteLevel::kYellow,
          "the row holds the key unwrapped, although this node has a key-encryption key"});
+  }
+  if (!report.blocked.ok()) {
+    out->lasting_notes.push_back(
+        {ErrorCode(report.blocked), NoteLevel::kYellow, std::string(report.blocked.message())});
   }
 }
 
@@ -150,11 +157,31 @@ absl::StatusOr<bool> NodeBackend::Leave(std::chrono::milliseconds timeout) {
     parts_.peers->MarkLeft(false);
     return status;
   }
+  // Nobody waits for a key of who is gone for good. The answer does not wait for a database.
+  const absl::Status forgotten = parts_.key_desk->ForgetMember(config_.node.name).status();
+  if (!forgotten.ok()) {
+    parts_.log->Write(
+        {LogLevel::kWarn,
+         "key_row_not_removed",
+         {{"code", ErrorCode(forgotten)}, {"message", std::string(forgotten.message())}}});
+  }
   parts_.on_left();
   return !unheard;
 }
 
-absl::Status NodeBackend::Forget(std::string_view name) { return parts_.node->Forget(name); }
+absl::Status NodeBackend::Forget(std::string_view name) {
+  const absl::Status status = parts_.node->Forget(name);
+  // One whom gossip no longer knows may still have a row that keeps a key in use.
+  if (!status.ok() && ErrorCode(status) != "MEMBER_UNKNOWN") return status;
+  const absl::StatusOr<bool> had_row = parts_.key_desk->ForgetMember(name);
+  if (!status.ok()) return had_row.ok() && *had_row ? absl::OkStatus() : status;
+  if (!had_row.ok()) {
+    return WithContext(had_row.status(),
+                       absl::StrCat("gossip has forgotten ", std::string(name),
+                                    ", its row in the store is still there; forget it again"));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::vector<Tag>> NodeBackend::ChangeTags(const std::vector<Tag>& set,
                                                          const std::vector<std::string>& unset) {
@@ -270,16 +297,16 @@ absl::StatusOr<KekRingRef> NodeBackend::ReadKeks(const Config& config) {
 }
 
 void NodeBackend::ApplyKeks(const Config& config, const KekRingRef& keks) {
-  KeyPolicy policy = parts_.key_policy;
+  KeyPolicy policy = parts_.keeper->agent().policy();
   policy.keks = keks;
   policy.accept_plain = config.encryption.accept_plain_update;
-  parts_.watcher->SetPolicy(policy);
+  parts_.keeper->agent().SetPolicy(policy);
   parts_.key_cache->SetKeks(UsesKeyCache(config_) ? keks : nullptr);
   {
     std::lock_guard lock(mutex_);
     has_kek_ = keks != nullptr;
   }
-  parts_.watcher->PollNow();
+  parts_.keeper->Wake(KeyWake::kNow);
 }
 
 void NodeBackend::ApplyHandlers(const std::vector<HandlerConfig>& handlers) {

@@ -17,13 +17,14 @@
 #include "cmd/sottod/admin_backend.h"
 #include "cmd/sottod/handler_runner.h"
 #include "cmd/sottod/key_cache_keeper.h"
+#include "cmd/sottod/key_desk.h"
+#include "cmd/sottod/key_keeper.h"
 #include "cmd/sottod/log.h"
 #include "cmd/sottod/node_talk.h"
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/reload.h"
 #include "cmd/sottod/startup.h"
 #include "store/kek_source.h"
-#include "store/key_watcher.h"
 
 namespace sotto {
 
@@ -31,10 +32,10 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
  public:
   struct Parts {
     Node* node = nullptr;
-    KeyWatcher* watcher = nullptr;
+    KeyKeeper* keeper = nullptr;
+    KeyDesk* key_desk = nullptr;
     KeyCacheKeeper* key_cache = nullptr;
     KekLoader kek_loader;
-    KeyPolicy key_policy;  // as started
     PeerKeeper* peers = nullptr;
     HandlerRunner* handlers = nullptr;
     DaemonLog* log = nullptr;

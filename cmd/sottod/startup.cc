@@ -8,11 +8,14 @@
 #include "absl/strings/str_join.h"
 #include "cmd/sottod/peer_keeper.h"
 #include "crypto/certificate.h"
+#include "crypto/envelope.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
 #include "gossip/endpoint_text.h"
 #include "store/file_rules.h"
+#include "store/key_table.h"
 #include "store/open_store.h"
+#include "store/systems_rows.h"
 
 namespace sotto {
 namespace {
@@ -78,9 +81,9 @@ int64_t UnixSeconds() {
       .count();
 }
 
-// The keys of the cache, the active one first.
-absl::StatusOr<std::vector<ClusterKeyRef>> ReadCache(const Config& config, const KekRing& keks,
-                                                     uint64_t generation_seen) {
+// The ring of the cache.
+absl::StatusOr<KeyRing> ReadCache(const Config& config, const KekRing& keks,
+                                  uint64_t generation_seen) {
   SOTTO_ASSIGN_OR_RETURN(const KeyCache cache,
                          ReadKeyCache(KeyCachePlaceOf(config), keks, UnixSeconds()));
   if (cache.active()->generation() < generation_seen) {
@@ -90,68 +93,157 @@ absl::StatusOr<std::vector<ClusterKeyRef>> ReadCache(const Config& config, const
                      cache.active()->generation(), ", and this node has used generation ",
                      generation_seen));
   }
-  std::vector<ClusterKeyRef> keys = {cache.active()};
+  KeyRing ring;
+  ring.sealing = cache.active()->id();
   for (const CachedKey& cached : cache.keys) {
-    if (cached.state != CachedState::kActive) keys.push_back(cached.key);
+    const KeyState state = cached.state == CachedState::kActive     ? KeyState::kActive
+                           : cached.state == CachedState::kPrepared ? KeyState::kPrepared
+                                                                    : KeyState::kRetired;
+    SOTTO_ASSIGN_OR_RETURN(std::string wrapped, WrapKey(*cached.key, *keks.active()));
+    ring.keys.push_back({cached.key, state, std::move(wrapped)});
   }
-  return keys;
+  std::sort(ring.keys.begin(), ring.keys.end(), [](const RingKey& one, const RingKey& other) {
+    return one.key->generation() > other.key->generation();
+  });
+  return ring;
 }
 
-// The node's keys where the table gave `table_status`; that status again where the cache does not
-// serve, or the trouble is of a kind that a person has to mend.
-absl::StatusOr<std::vector<ClusterKeyRef>> KeysWithoutTable(const Config& config,
-                                                            const absl::Status& table_status,
-                                                            const LogSink& log,
-                                                            RunningParts* parts) {
+std::shared_ptr<KeyAgent> MakeAgent(const Config& config, const KeyPolicy& policy, KeyRing ring) {
+  return std::make_shared<KeyAgent>(
+      KeyAgent::Options{config.node.cluster, config.node.name, policy}, std::move(ring));
+}
+
+// The agent of a node whose database gave `table_status`; that status again where the cache does
+// not serve, or the trouble is of a kind that a person has to mend.
+absl::Status StartWithoutTable(const Config& config, const absl::Status& table_status,
+                               const LogSink& log, RunningParts* parts) {
   const bool is_away = ExitCodeOf(table_status) == kExitTryAgain;
   if (!is_away || !UsesKeyCache(config) || parts->policy.keks == nullptr) return table_status;
-  absl::StatusOr<std::vector<ClusterKeyRef>> keys =
+  absl::StatusOr<KeyRing> ring =
       ReadCache(config, *parts->policy.keks, parts->policy.generation_seen);
-  if (!keys.ok()) {
+  if (!ring.ok()) {
     log({LogLevel::kWarn,
          "key_cache_unusable",
-         {{"code", ErrorCode(keys.status())}, {"message", std::string(keys.status().message())}}});
+         {{"code", ErrorCode(ring.status())}, {"message", std::string(ring.status().message())}}});
     return table_status;
   }
   parts->table_status = table_status;
-  parts->key = StoredKey{keys->front(), "", false, parts->policy.keks->active()->id()};
+  parts->from_cache = true;
   log({LogLevel::kWarn,
        "started_from_key_cache",
        {{"code", ErrorCode(table_status)},
         {"message", std::string(table_status.message())},
-        {"key", ToString(keys->front()->id())}}});
-  return keys;
+        {"key", ToString(ring->sealing)}}});
+  parts->agent = MakeAgent(config, parts->policy, *std::move(ring));
+  return absl::OkStatus();
 }
 
-absl::StatusOr<StoredKey> KeyOfTable(const Config& config, RunningParts* parts) {
-  SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store,
-                         OpenSystemsTable(config.store.url, StoreOptionsOf(config)));
-  parts->store = std::move(store);
-  return LoadOrCreateClusterKey(*parts->store, config.node.cluster, parts->policy);
+// The key of the Systems row, which is made where there is none and this node may.
+absl::StatusOr<StoredKey> KeyOfSystems(const Config& config, const RunningParts& parts,
+                                       const LogSink& log) {
+  const std::unique_ptr<SystemsTable> systems = MakeSystemsTable(parts.database);
+  SOTTO_ASSIGN_OR_RETURN(StoredKey key,
+                         LoadOrCreateClusterKey(*systems, config.node.cluster, parts.policy));
+  if (key.created) {
+    log({LogLevel::kInfo,
+         "key_created",
+         {{"key", ToString(key.key->id())}, {"row", key.row}, {"store", systems->DisplayUrl()}}});
+  }
+  return key;
 }
 
-// Fills in store, policy and key; the keys for the node, the sealing one first.
-absl::StatusOr<std::vector<ClusterKeyRef>> OpenKeys(const Config& config, const LogSink& log,
-                                                    RunningParts* parts) {
+// Where this role may not make or fill tables of ours, the row is all there is.
+bool LeavesTheRowAlone(const absl::Status& status) {
+  const std::string code = ErrorCode(status);
+  return code == "SCHEMA_NOT_ALLOWED" || code == "DB_PERMISSION" || code == "DB_READ_ONLY";
+}
+
+absl::Status StartWithRowAlone(const Config& config, const absl::Status& why, const LogSink& log,
+                               RunningParts* parts) {
+  SOTTO_ASSIGN_OR_RETURN(StoredKey key, KeyOfSystems(config, *parts, log));
+  KeyRing ring;
+  ring.sealing = key.key->id();
+  ring.keys.push_back({std::move(key.key), KeyState::kActive, ""});
+  parts->agent = MakeAgent(config, parts->policy, std::move(ring));
+  log({LogLevel::kWarn,
+       "no_key_table",
+       {{"code", ErrorCode(why)}, {"message", std::string(why.message())}}});
+  return absl::OkStatus();
+}
+
+// Looks at the table for the first time; a table without a row of this cluster takes over the key
+// of Systems.
+absl::Status FirstLook(const Config& config, bool accept_rollback, const LogSink& log,
+                       RunningParts* parts) {
+  SOTTO_ASSIGN_OR_RETURN(const std::shared_ptr<KeyTable> table,
+                         OpenKeyTable(parts->database, config.node.cluster));
+  parts->agent = MakeAgent(config, parts->policy, KeyRing());
+  KeyLook look = parts->agent->Look(*table);
+  if (ErrorCode(look.status) == "KEY_TABLE_EMPTY") {
+    SOTTO_RETURN_IF_ERROR(KeyOfSystems(config, *parts, log).status());
+    SOTTO_RETURN_IF_ERROR(table->Adopt(parts->policy, config.node.name));
+    look = parts->agent->Look(*table);
+  }
+  if (ErrorCode(look.status) == "KEY_ROLLBACK" && accept_rollback) {
+    parts->agent->AcceptRollback();
+    look = parts->agent->Look(*table);
+    SOTTO_RETURN_IF_ERROR(
+        parts->state->AcceptRollbackTo(parts->agent->ring().sealing_generation()));
+    log({LogLevel::kWarn,
+         "rollback_accepted",
+         {{"generation", absl::StrCat(parts->agent->ring().sealing_generation())}}});
+  }
+  // A row that is wrong does not keep a node from the keys of the table.
+  if (parts->agent->ring().keys.empty()) return look.status;
+  parts->table_status = look.status;
+  // Before others can see this node alive, so that it is known to share this store.
+  const absl::Status acknowledged = table->Acknowledge(parts->agent->Ack(table->Now()));
+  if (!acknowledged.ok()) {
+    log({LogLevel::kWarn,
+         "key_not_acknowledged",
+         {{"code", ErrorCode(acknowledged)}, {"message", std::string(acknowledged.message())}}});
+  }
+  return absl::OkStatus();
+}
+
+// Fills in database, policy and agent.
+absl::Status OpenKeys(const Config& config, bool accept_rollback, const LogSink& log,
+                      RunningParts* parts) {
   SOTTO_ASSIGN_OR_RETURN(KekRingRef keks, parts->kek_loader.Load(KekSettingsOf(config)));
   parts->policy = KeyPolicyOf(config, std::move(keks));
   parts->policy.generation_seen = parts->state->key_generation();
-  // On a server the other machines find the same key, whoever made it. Who has used a wrapped key
-  // and finds none has lost it: a fresh one would be a second cluster.
+  // On a server the other machines find the same key, whoever made it. Who has used a key and finds
+  // none has lost it: a fresh one would be a second cluster.
   const bool is_first =
       IsServerStore(config) || (MayMintKey(config) && !KnowsOtherMachines(config, *parts->peers));
   parts->policy.may_create = parts->policy.generation_seen == 0 && is_first;
-  absl::StatusOr<StoredKey> key = KeyOfTable(config, parts);
-  if (!key.ok()) return KeysWithoutTable(config, key.status(), log, parts);
-  parts->key = *std::move(key);
-  if (parts->key.created) {
-    log({LogLevel::kInfo,
-         "key_created",
-         {{"key", ToString(parts->key.key->id())},
-          {"row", parts->key.row},
-          {"store", parts->store->DisplayUrl()}}});
-  }
-  return std::vector<ClusterKeyRef>{parts->key.key};
+  const StoreOptions options = StoreOptionsOf(config);
+  SOTTO_ASSIGN_OR_RETURN(parts->database, OpenDatabase(config.store.url, options));
+  absl::Status status = CheckStore(*parts->database, options.create);
+  if (status.ok()) status = FirstLook(config, accept_rollback, log, parts);
+  if (status.ok()) return status;
+  if (LeavesTheRowAlone(status)) return StartWithRowAlone(config, status, log, parts);
+  return StartWithoutTable(config, status, log, parts);
+}
+
+// The keeper, which begins to work once there is a node.
+void MakeKeeper(const Config& config, const LogSink& log, RunningParts* parts) {
+  parts->key_cache = std::make_unique<KeyCacheKeeper>(KeyCachePlaceOf(config), log);
+  if (UsesKeyCache(config)) parts->key_cache->SetKeks(parts->policy.keks);
+  if (!parts->from_cache) parts->key_cache->Note(parts->agent->ring());
+  KeyKeeper::Options options;
+  options.cluster = config.node.cluster;
+  options.node = config.node.name;
+  options.poll = std::chrono::milliseconds(config.store.poll.millis());
+  options.rotation.interval_ms = config.rotation.interval.millis();
+  options.rotation.retire_after_ms = config.rotation.retire_after.millis();
+  options.frames_max = static_cast<uint64_t>(config.rotation.frames_max);
+  options.table_status = parts->table_status;
+  options.from_cache = parts->from_cache;
+  options.log = log;
+  options.state = parts->state;
+  options.cache = parts->key_cache.get();
+  parts->keeper = std::make_shared<KeyKeeper>(std::move(options), parts->database, parts->agent);
 }
 
 CertificateSummary Summarize(std::string_view use, const Certificate& certificate) {
@@ -188,14 +280,6 @@ DaemonExit ExitCodeOf(const absl::Status& status) {
   }
 }
 
-absl::StatusOr<std::shared_ptr<SystemsTable>> ReopenStore(const Config& config) {
-  StoreOptions options = StoreOptionsOf(config);
-  options.create = false;
-  SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<SystemsTable> store,
-                         OpenSystemsTable(config.store.url, options));
-  return std::shared_ptr<SystemsTable>(std::move(store));
-}
-
 KeyCachePlace KeyCachePlaceOf(const Config& config) {
   return {config.node.state_dir, config.node.cluster, config.node.name};
 }
@@ -206,18 +290,16 @@ TlsMaterial ToMaterial(const TlsFiles& files) {
   return {files.ca_pem, files.cert_pem, files.key_pem, files.crl_pem};
 }
 
-absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log) {
+absl::StatusOr<RunningParts> StartParts(const Config& config, bool accept_rollback,
+                                        const LogSink& log) {
   RunningParts parts;
   SOTTO_ASSIGN_OR_RETURN(parts.tls_files, ReadTlsFiles(config));
   SOTTO_ASSIGN_OR_RETURN(parts.state, OpenState(config, log));
   parts.peers = OpenPeers(config, log);
 
-  SOTTO_ASSIGN_OR_RETURN(const std::vector<ClusterKeyRef> keys, OpenKeys(config, log, &parts));
-  if (parts.key.kek.has_value()) {
-    const uint64_t generation = parts.key.key->generation();
-    SOTTO_RETURN_IF_ERROR(parts.state->RaiseKeyGenerationTo(generation));
-    parts.policy.generation_seen = parts.state->key_generation();
-  }
+  SOTTO_RETURN_IF_ERROR(OpenKeys(config, accept_rollback, log, &parts));
+  SOTTO_RETURN_IF_ERROR(parts.state->RaiseKeyGenerationTo(parts.agent->generation_seen()));
+  MakeKeeper(config, log, &parts);
   // Durable before anything is said under it (M2).
   SOTTO_ASSIGN_OR_RETURN(parts.boot_number, parts.state->Bump());
 
@@ -230,7 +312,8 @@ absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log
   options.tags = config.node.tags;
   options.protocol = config.gossip.protocol;
   options.tls = ToMaterial(parts.tls_files);
-  options.keys = keys;
+  options.keys = parts.agent->ring().Keys();
+  options.courier = parts.keeper;
   options.boot_number = parts.boot_number;
   options.persist_boot = [state = parts.state](uint32_t boot) { return state->RaiseTo(boot); };
   options.log = log;

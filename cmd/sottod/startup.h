@@ -2,7 +2,6 @@
 #ifndef SOTTO_CMD_SOTTOD_STARTUP_H_
 #define SOTTO_CMD_SOTTOD_STARTUP_H_
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,14 +11,17 @@
 #include "cmd/config/check_config.h"
 #include "cmd/config/config.h"
 #include "cmd/sottod/admin_backend.h"
+#include "cmd/sottod/key_cache_keeper.h"
+#include "cmd/sottod/key_keeper.h"
 #include "gossip/log.h"
 #include "gossip/node.h"
 #include "store/cluster_key.h"
+#include "store/database.h"
 #include "store/kek_source.h"
+#include "store/key_agent.h"
 #include "store/key_cache.h"
 #include "store/node_state.h"
 #include "store/peer_book.h"
-#include "store/systems_table.h"
 
 namespace sotto {
 
@@ -39,24 +41,26 @@ DaemonExit ExitCodeOf(const absl::Status& status);
 struct RunningParts {
   TlsFiles tls_files;  // what the node started with; taken over by the reloader
   std::shared_ptr<NodeState> state;
-  std::unique_ptr<PeerBook> peers;      // taken over by the keeper
-  std::shared_ptr<SystemsTable> store;  // null: it could not be opened; see table_status
-  KekLoader kek_loader;                 // taken over by the backend, for reloads
-  StoredKey key;
+  std::unique_ptr<PeerBook> peers;     // taken over by the keeper
+  std::shared_ptr<Database> database;  // may be away
+  KekLoader kek_loader;                // taken over by the backend, for reloads
   KeyPolicy policy;
-  // Not OK: the database is away, for this reason, and the keys are those of the cache.
+  std::shared_ptr<KeyAgent> agent;
+  // Not OK: what is wrong with database, table or row, although there is a ring to start with.
   absl::Status table_status;
+  bool from_cache = false;  // the ring is the cache's
+  std::unique_ptr<KeyCacheKeeper> key_cache;
+  std::shared_ptr<KeyKeeper> keeper;  // begun by the daemon
   uint32_t boot_number = 0;
   std::unique_ptr<Node> node;
 };
 
-// Takes the state folder, reads the key, raises the boot number durably, and starts the node. Where
+// Takes the state folder, reads the keys, raises the boot number durably, starts the node. Where
 // the database is away, the keys come from the key cache, unless store.when_down says no. Blocks on
 // disk and database. The error's code says what to mend.
-absl::StatusOr<RunningParts> StartParts(const Config& config, const LogSink& log);
-
-// The table that the settings name, for programs that run: nothing is made.
-absl::StatusOr<std::shared_ptr<SystemsTable>> ReopenStore(const Config& config);
+// `accept_rollback`: a database that is older than this node is believed, once.
+absl::StatusOr<RunningParts> StartParts(const Config& config, bool accept_rollback,
+                                        const LogSink& log);
 
 KeyCachePlace KeyCachePlaceOf(const Config& config);
 // Whether a start may use the cache, so that it is worth keeping.
