@@ -14,6 +14,7 @@ std::span<const CodeInfo> TrustPages();
 std::span<const CodeInfo> DaemonPages();
 std::span<const CodeInfo> HandlerPages();
 std::span<const CodeInfo> MessagePages();
+std::span<const CodeInfo> RotationPages();
 std::span<const CodeInfo> SaidPages();
 std::span<const CodeInfo> WordsPages();
 

@@ -24,7 +24,7 @@ std::vector<CodeInfo> Collect() {
   for (const auto pages :
        {internal::KekPages(), internal::KeysPages(), internal::TrustPages(),
         internal::DaemonPages(), internal::HandlerPages(), internal::MessagePages(),
-        internal::SaidPages(), internal::WordsPages()}) {
+        internal::RotationPages(), internal::SaidPages(), internal::WordsPages()}) {
     all.insert(all.end(), pages.begin(), pages.end());
   }
   std::sort(all.begin(), all.end(),
