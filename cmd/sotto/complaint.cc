@@ -55,6 +55,14 @@ std::vector<std::pair<std::string, std::string>> LinesOf(const absl::Status& sta
   return lines;
 }
 
+bool IsRefusal(std::string_view code) {
+  constexpr std::string_view kRefusals[] = {"KEY_IN_USE",    "KEY_NOT_SPREAD",   "KEY_RETURNS",
+                                            "KEY_RING_FULL", "KEY_ROLLBACK",     "KEY_STATE",
+                                            "KEY_EXISTS",    "KEY_STILL_NEEDED", "STORE_NOT_SHARED",
+                                            "STORE_MOVED",   "NOT_CONFIRMED"};
+  return std::find(std::begin(kRefusals), std::end(kRefusals), code) != std::end(kRefusals);
+}
+
 ExitCode ExitCodeOf(const absl::Status& status) {
   const std::string code = ErrorCode(status);
   if (code.rfind("CONFIG_", 0) == 0) return kExitBadConfig;
@@ -65,6 +73,9 @@ ExitCode ExitCodeOf(const absl::Status& status) {
     if (code == word) return kExitUsage;
   }
   if (code.rfind("CLUSTER_NAME_", 0) == 0 || code.rfind("MEMBER_NAME_", 0) == 0) return kExitUsage;
+  if (IsRefusal(code)) return kExitRefused;
+  // Somebody else wrote at the same moment.
+  if (code == "ROW_CHANGED" || code == "DB_CONFLICT") return kExitTryAgain;
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return kExitOk;

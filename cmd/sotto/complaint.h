@@ -15,6 +15,9 @@ namespace sotto::cli {
 absl::Status WithLine(absl::Status status, std::string_view label, std::string_view text);
 std::vector<std::pair<std::string, std::string>> LinesOf(const absl::Status& status);
 
+// Whether a safety rule says no, whatever kind of status the code comes with: exit 5.
+bool IsRefusal(std::string_view code);
+
 }  // namespace sotto::cli
 
 #endif  // SOTTO_CMD_SOTTO_COMPLAINT_H_

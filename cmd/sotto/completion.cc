@@ -12,6 +12,8 @@ namespace {
 
 constexpr char kMembers[] =
     "sotto members --all -o tsv --columns node --no-headers --timeout 1s 2>/dev/null";
+constexpr char kGenerations[] =
+    "sotto keys ls -o tsv --columns gen --no-headers --timeout 1s 2>/dev/null";
 constexpr char kCodes[] = "sotto explain -o tsv --columns code --no-headers 2>/dev/null";
 
 struct FlagInfo {
@@ -20,6 +22,7 @@ struct FlagInfo {
   bool has_value = false;
   std::vector<std::string> choices;
   bool is_file = false;
+  bool is_member = false;
 };
 
 struct VerbInfo {
@@ -27,7 +30,7 @@ struct VerbInfo {
   std::string help;
   std::vector<std::pair<std::string, std::string>> verbs;  // name, help
   std::vector<FlagInfo> flags;                             // its own
-  bool members = false, codes = false, files = false;
+  bool members = false, codes = false, files = false, generations = false;
 };
 
 bool IsFile(const std::string& type) {
@@ -42,6 +45,7 @@ FlagInfo DescribeFlag(const CLI::Option& option) {
   flag.has_value = option.get_items_expected_max() > 0;
   const std::string type = option.get_type_name();
   flag.is_file = flag.has_value && IsFile(type);
+  flag.is_member = flag.has_value && type == "MEMBER";
   // "table|wide|json": the only values; capitals stand for anything of a kind.
   const bool is_kind =
       std::any_of(type.begin(), type.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
@@ -67,6 +71,7 @@ std::vector<VerbInfo> Walk(const CLI::App& root) {
       const std::string name = option->get_name(true);
       verb.members = verb.members || name == "MEMBER";
       verb.codes = verb.codes || name == "CODE";
+      verb.generations = verb.generations || name == "GEN";
       verb.files = verb.files || IsFile(name);
     }
     verb.flags.push_back({.names = {"--help"}, .help = "what this does"});
@@ -114,10 +119,11 @@ std::string ShellCases(const std::vector<VerbInfo>& verbs) {
       for (const std::string& name : flag.names) list += name + " ";
     }
     words += "    " + Quote(verb.path) + ") sotto_words=" + Quote(list) + "; sotto_kind=" +
-             (verb.members ? "members"
-              : verb.codes ? "codes"
-              : verb.files ? "files"
-                           : "words") +
+             (verb.members       ? "members"
+              : verb.codes       ? "codes"
+              : verb.generations ? "generations"
+              : verb.files       ? "files"
+                                 : "words") +
              " ;;\n";
     for (const FlagInfo& flag : verb.flags) {
       if (!flag.has_value) continue;
@@ -127,8 +133,9 @@ std::string ShellCases(const std::vector<VerbInfo>& verbs) {
       std::string choices;
       for (const std::string& choice : flag.choices) choices += choice + " ";
       values += "    " + Pattern(flag.names) +
-                ") sotto_kind=" + (flag.is_file ? "files" : "values") +
-                "; sotto_words=" + Quote(choices) + "; return ;;\n";
+                ") sotto_kind=" + (flag.is_file ? "files" : "values") + "; sotto_words=" +
+                (flag.is_member ? "\"$(" + std::string(kMembers) + ")\"" : Quote(choices)) +
+                "; return ;;\n";
     }
   }
   return "_sotto_look() {\n"
@@ -156,6 +163,9 @@ std::string ShellCases(const std::vector<VerbInfo>& verbs) {
          "  case \"$sotto_kind\" in\n"
          "    members) sotto_words=\"$(" +
          kMembers +
+         ") $sotto_words\" ;;\n"
+         "    generations) sotto_words=\"$(" +
+         kGenerations +
          ") $sotto_words\" ;;\n"
          "    codes) sotto_words=\"events $(" +
          kCodes +
@@ -218,6 +228,7 @@ std::string FishCompletion(const CLI::App& root) {
     }
     if (verb.members) out += at + " -a '(" + kMembers + ")'\n";
     if (verb.codes) out += at + " -a 'events (" + std::string(kCodes) + ")'\n";
+    if (verb.generations) out += at + " -a '(" + kGenerations + ")'\n";
     if (verb.files) out += at + " -F\n";
     // Global flags fit everywhere.
     const std::string flag_at = verb.path == "sotto" ? "complete -c sotto" : at;
@@ -228,6 +239,7 @@ std::string FishCompletion(const CLI::App& root) {
       }
       out += " -d " + QuoteFish(flag.help);
       if (flag.has_value) out += flag.is_file ? " -r -F" : " -x";
+      if (flag.is_member) out += " -a '(" + std::string(kMembers) + ")'";
       if (!flag.choices.empty()) {
         std::string choices;
         for (const std::string& choice : flag.choices)

@@ -7,33 +7,32 @@
 
 namespace sotto::cli {
 
-Progress::Progress(Context& context) : context_(context), mode_(Mode::kPlain) {
+ProgressMode ProgressModeOf(const Context& context) {
   const std::string& wanted = context.flags().progress;
-  if (wanted == "json") {
-    mode_ = Mode::kJson;
-  } else if (wanted == "none" || context.flags().quiet) {
-    mode_ = Mode::kNone;
-  } else if (wanted == "auto" && context.streams().err_is_terminal) {
-    mode_ = Mode::kRedraw;
-  }
+  if (wanted == "json") return ProgressMode::kJson;
+  if (wanted == "none" || context.flags().quiet) return ProgressMode::kNone;
+  const bool redraws = wanted == "auto" && context.streams().err_is_terminal;
+  return redraws ? ProgressMode::kRedraw : ProgressMode::kPlain;
 }
 
+Progress::Progress(Context& context) : context_(context), mode_(ProgressModeOf(context)) {}
+
 void Progress::Update(const std::string& text, const boost::json::object& state) {
-  if (mode_ == Mode::kNone || text == last_) return;
+  if (mode_ == ProgressMode::kNone || text == last_) return;
   last_ = text;
   switch (mode_) {
-    case Mode::kNone:
+    case ProgressMode::kNone:
       break;
-    case Mode::kRedraw:
+    case ProgressMode::kRedraw:
       // Cut, for a line that wraps cannot be drawn over.
       context_.err() << "\r\x1b[K"
                      << Escape(text).substr(0, static_cast<size_t>(context_.streams().columns - 1));
       line_open_ = true;
       break;
-    case Mode::kPlain:
+    case ProgressMode::kPlain:
       context_.err() << Escape(text) << '\n';
       break;
-    case Mode::kJson:
+    case ProgressMode::kJson:
       context_.err() << JsonLine(state) << '\n';
       break;
   }

@@ -10,6 +10,10 @@
 
 namespace sotto::cli {
 
+enum class ProgressMode { kNone, kRedraw, kPlain, kJson };
+// What --progress, --quiet and the terminal behind err() come to.
+ProgressMode ProgressModeOf(const Context& context);
+
 class Progress {
  public:
   explicit Progress(Context& context);
@@ -23,10 +27,8 @@ class Progress {
   void End();
 
  private:
-  enum class Mode { kNone, kRedraw, kPlain, kJson };
-
   Context& context_;
-  Mode mode_;
+  ProgressMode mode_;
   std::string last_;
   bool line_open_ = false;
 };

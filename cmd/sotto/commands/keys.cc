@@ -1,6 +1,11 @@
-// sotto keys: which keys a node holds; making one; putting one into a node's store. No verb takes a
-// key as a word, and none prints one.
+// sotto keys: the tree of its verbs, and those on files: making a key, putting one into a store. No
+// verb takes a key as a word, and none prints one.
+#include "cmd/sotto/commands/keys.h"
+
+#include <unistd.h>
+
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <istream>
 #include <memory>
 #include <ostream>
@@ -8,7 +13,6 @@
 #include <utility>
 
 #include "cmd/config/check_config.h"
-#include "cmd/sotto/api_client.h"
 #include "cmd/sotto/commands/commands.h"
 #include "cmd/sotto/commands/local_files.h"
 #include "cmd/sotto/complaint.h"
@@ -22,7 +26,9 @@
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
 #include "store/kek_source.h"
+#include "store/key_table.h"
 #include "store/open_store.h"
+#include "store/schema.h"
 
 namespace sotto::cli {
 namespace {
@@ -32,6 +38,7 @@ namespace json = boost::json;
 struct Flags {
   std::string to, from, cluster, store, password_file, kek;
   std::string bits = "256";
+  bool prepared = false;
 };
 
 // A text that is overwritten when it goes.
@@ -42,33 +49,6 @@ struct SecretText {
   SecretText& operator=(const SecretText&) = delete;
   ~SecretText() { WipeText(&text); }
 };
-
-int ListKeys(Context& context) {
-  const auto client = context.Client();
-  if (!client.ok()) return context.Fail(client.status());
-  const auto envelope = client->Get("/v1/keys");
-  if (!envelope.ok()) return context.Fail(envelope.status());
-  const auto plain = [](const char* name, const char* key, bool right) {
-    return Field{.name = name,
-                 .text = [key](const json::value& row) { return PlainOf(Member(row, key)); },
-                 .right = right};
-  };
-  ListView view;
-  view.fields.push_back(plain("GEN", "generation", false));
-  view.fields.push_back(plain("FINGERPRINT", "id", false));
-  view.fields.push_back(plain("STATE", "state", false));
-  view.fields.push_back(plain("ALGORITHM", "algorithm", false));
-  view.fields.push_back(plain("KEK", "kek", false));
-  view.fields.back().wide = true;
-  view.fields.push_back(plain("FRAMES SEALED", "frames_sealed", true));
-  view.fields.back().raw = view.fields.back().text;
-  view.fields.back().text = [](const json::value& row) {
-    const json::value& count = Member(row, "frames_sealed");
-    return count.is_null() ? std::string() : HumanCount(CountOf(count));
-  };
-  view.empty = "no key is held";
-  return PrintList(context, *envelope, view);
-}
 
 // --cluster, or what the configuration says.
 absl::StatusOr<std::string> ClusterName(const Context& context, const std::string& given) {
@@ -199,6 +179,49 @@ absl::StatusOr<StoredKey> Import(Context& context, const Flags& flags, const Imp
   return ImportClusterKey(*table, key, target.policy, /*replace=*/false);
 }
 
+// The next key of a running cluster whose hosts share no database (design K4): it lies beside the
+// one in use until `sotto keys activate`.
+absl::StatusOr<KeyTable::Prepared> ImportPrepared(Context& context, const Flags& flags,
+                                                  const ImportTarget& target) {
+  SecretText secret;
+  SOTTO_RETURN_IF_ERROR(ReadKeyText(context, flags.from, &secret));
+  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef key,
+                         ParseClusterKeyText(secret.text, target.cluster, target.policy));
+  SOTTO_ASSIGN_OR_RETURN(const std::shared_ptr<Database> database,
+                         OpenDatabase(target.url, target.options));
+  SOTTO_RETURN_IF_ERROR(CheckStore(*database, /*create=*/false));
+  SOTTO_RETURN_IF_ERROR(
+      EnsureSchema(*database, std::chrono::steady_clock::now() + target.options.deadline));
+  KeyTable table(database, target.cluster);
+  const std::string actor = "uid " + std::to_string(getuid());
+  SOTTO_RETURN_IF_ERROR(table.Adopt(target.policy, actor));
+  return table.Prepare(target.policy, {.key = key, .actor = actor});
+}
+
+int ImportKeyPrepared(Context& context, const Flags& flags, const ImportTarget& target) {
+  const auto prepared = ImportPrepared(context, flags, target);
+  if (!prepared.ok()) {
+    Complaint complaint = ComplaintOf(prepared.status());
+    if (complaint.code == "USAGE") complaint.exit = kExitUsage;
+    return context.Fail(complaint);
+  }
+  const std::string id = ToString(prepared->id);
+  const std::string url = RedactStoreUrl(target.url);
+  const std::string generation = std::to_string(prepared->generation);
+  const json::value envelope = LocalEnvelope("sotto.key/1", {{"id", id},
+                                                             {"generation", prepared->generation},
+                                                             {"state", "prepared"},
+                                                             {"cluster", target.cluster},
+                                                             {"store", url},
+                                                             {"created", !prepared->resumed}});
+  const int exit = PrintDone(context, envelope,
+                             "key " + id + (prepared->resumed ? " was" : " is") + " PREPARED" +
+                                 (prepared->resumed ? " before" : "") + " in " + url +
+                                 " as generation " + generation);
+  context.Note("once it is on every host: sotto keys activate " + generation);
+  return exit;
+}
+
 int ImportKey(Context& context, const Flags& flags) {
   if (flags.from.empty()) {
     Complaint complaint{
@@ -207,6 +230,7 @@ int ImportKey(Context& context, const Flags& flags) {
   }
   const auto target = TargetOf(context, flags);
   if (!target.ok()) return context.Fail(target.status());
+  if (flags.prepared) return ImportKeyPrepared(context, flags, *target);
   const auto stored = Import(context, flags, *target);
   if (!stored.ok()) {
     Complaint complaint = ComplaintOf(stored.status());
@@ -235,13 +259,20 @@ int ImportKey(Context& context, const Flags& flags) {
 void AddKeys(Verb& root) {
   Context& context = root.context();
   const auto flags = std::make_shared<Flags>();
-  Verb verb = root.Sub("keys", "the cluster's key: which one is held, make one, bring one");
+  Verb verb = root.Sub("keys", "the cluster's key: who holds it, a new one, one from a file");
   verb.Example("sotto keys ls", "fingerprints, never keys")
+      .Example("sotto keys rotate", "a new key while the cluster runs")
+      .Example("sotto keys status", "who lacks it, and why")
       .Example("sotto keys generate --to cluster.key", "on one host; then copy the file")
       .Example("sotto keys import --from cluster.key", "on each host");
-  verb.Sub("ls", "the keys that the running node holds").Run([&context] {
-    return ListKeys(context);
-  });
+  AddKeysLs(verb);
+  AddKeysStatus(verb);
+  AddKeysRotate(verb);
+  AddKeysPrepare(verb);
+  AddKeysActivate(verb);
+  AddKeysRemove(verb);
+  AddKeysVerify(verb);
+  AddKeysHistory(verb);
   verb.Sub("generate", "a fresh key into a new file; prints its fingerprint")
       .Text("--to", &flags->to, "FILE", "a new file, made with mode 0600")
       .Choice("--bits", &flags->bits, {"128", "192", "256"}, "AES-128, AES-192 or AES-256 (256)")
@@ -255,6 +286,8 @@ void AddKeys(Verb& root) {
             "the password for a server's user, mode 0600")
       .Text("--cluster", &flags->cluster, "NAME", "instead of the configuration's")
       .Text("--kek", &flags->kek, "SOURCE", "what wraps it there, instead of the configuration's")
+      .Switch("--prepared", &flags->prepared,
+              "as the next key, beside the one in use: for hosts that share no database")
       .Example("sotto keys import --from cluster.key", "into the store of /etc/sotto/sottod.toml")
       .Run([&context, flags] { return ImportKey(context, *flags); });
 }

@@ -37,16 +37,8 @@ struct Standing {
   std::string text;  // "3 of 5 members alive, views agree 2 of 4"
 };
 
-// Whether this node seals, and every other living member has answered it under a key it holds: an
-// ack that opens is the proof.
-bool KeyAgreed(const json::value& data, uint64_t alive, uint64_t known) {
-  for (const json::value& note : ArrayOf(Member(data, "notes"))) {
-    if (TextOf(Member(note, "code")).rfind("KEY_", 0) == 0) return false;
-  }
-  return CountOf(Member(Member(data, "key"), "held")) == 1 && known + 1 >= alive;
-}
-
-Standing Judge(const json::value& data, const Flags& flags) {
+// `keys`: the daemon's word on the keys, where it was asked.
+Standing Judge(const json::value& data, const json::value& keys, const Flags& flags) {
   Standing standing;
   const uint64_t alive = CountOf(Member(Member(data, "members"), "alive"));
   const json::value& views = Member(data, "views");
@@ -63,8 +55,8 @@ Standing Judge(const json::value& data, const Flags& flags) {
   if (flags.views_agree && (agree < known || known + 1 < alive)) {
     standing.missing.push_back("all views to agree");
   }
-  if (flags.key_agreed && !KeyAgreed(data, alive, known)) {
-    standing.missing.push_back("every living member to answer under one key");
+  if (flags.key_agreed && !TrueOf(Member(keys, "key_agreed"))) {
+    standing.missing.push_back("every living member to seal with the active key");
   }
   return standing;
 }
@@ -112,25 +104,33 @@ int RunWait(Context& context, Flags flags) {
   while (true) {
     client->set_timeout_s(std::max(timeout_s - elapsed(), 0.05));
     const auto envelope = client->Get("/v1/status");
-    if (envelope.ok()) {
-      standing = Judge(Member(*envelope, "data"), flags);
+    absl::Status failed = envelope.status();
+    json::value keys;
+    if (failed.ok() && flags.key_agreed) {
+      client->set_timeout_s(std::max(timeout_s - elapsed(), 0.05));
+      const auto answer = client->Get("/v1/keys/status?ask=1");
+      failed = answer.status();
+      if (answer.ok()) keys = Member(*answer, "data");
+    }
+    if (failed.ok()) {
+      standing = Judge(Member(*envelope, "data"), keys, flags);
       if (standing.missing.empty()) {
         progress.End();
         return PrintDone(context, *envelope, standing.text + " (" + HumanDuration(elapsed()) + ")");
       }
-    } else if (!MayPass(envelope.status())) {
+    } else if (!MayPass(failed)) {
       progress.End();
-      return context.Fail(envelope.status());
+      return context.Fail(failed);
     }
     const std::string text =
-        envelope.ok() ? "waiting for " + JoinWords(standing.missing) + ": " + standing.text
-                      : "waiting for sottod on " + client->socket_path();
+        failed.ok() ? "waiting for " + JoinWords(standing.missing) + ": " + standing.text
+                    : "waiting for sottod on " + client->socket_path();
     json::array missing;
     for (const std::string& phrase : standing.missing) missing.emplace_back(phrase);
     progress.Update(text, {{"step", "wait"}, {"missing", std::move(missing)}, {"text", text}});
     if (elapsed() + std::chrono::duration<double>(kPollInterval).count() > timeout_s) {
       progress.End();
-      return DeadlinePassed(context, flags, timeout_s, standing, envelope.status());
+      return DeadlinePassed(context, flags, timeout_s, standing, failed);
     }
     std::this_thread::sleep_for(kPollInterval);
   }
@@ -143,7 +143,7 @@ void AddWait(Verb& root) {
   const auto flags = std::make_shared<Flags>();
   Verb verb = root.Sub("wait", "for scripts: until the cluster is as it should be");
   verb.Number("--members", &flags->members, 0, 1'000'000, "N", "at least N members alive")
-      .Switch("--key-agreed", &flags->key_agreed, "every living member answers under one key")
+      .Switch("--key-agreed", &flags->key_agreed, "every living member seals with the active key")
       .Switch("--views-agree", &flags->views_agree, "all see the same members")
       .Example("sotto wait --members 3 --views-agree --timeout 60s", "exit 6 if it takes longer")
       .Run([&context, flags] { return RunWait(context, *flags); });
