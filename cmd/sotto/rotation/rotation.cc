@@ -259,7 +259,10 @@ bool Rotation::Seal() {
 bool Rotation::Retire() {
   BeginStep(Step::kRetire);
   for (const RetiringKey& old : status_.retiring) {
-    if (old.key.generation == record_.from.generation) record_.retire_at = old.retire_at;
+    if (old.key.generation != record_.from.generation) continue;
+    record_.retire_at = old.retire_at;
+    const auto from = ParseUtc(status_.activated_at), to = ParseUtc(old.retire_at);
+    if (from && to) record_.retire_after_s = std::max<int64_t>(*to - *from, 0) / 1000;
   }
   if (order_.now && record_.from.generation != 0) {
     if (!pause_->Sleep(kSettle)) return Stop(RotationEnd::kInterrupted);

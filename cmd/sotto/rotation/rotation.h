@@ -1,5 +1,6 @@
 // `sotto keys rotate` as a machine of four steps: a new key is prepared, spreads, seals, and the
-// old one retires (design K5). The daemon does each step; this looks, waits, and says when to go on.
+// old one retires (design K5). The daemon does each step; this looks, waits, and says when to go
+// on.
 //
 // Every step lasts: whoever runs it again goes on where the last one stopped, also after it was
 // killed. Nothing is activated before every living member holds the new key, but those to skip.

@@ -73,9 +73,14 @@ std::string NeedText(const KeyHolder& member, const RotationRecord& record) {
   return "has another database, and needs `sotto keys import` there";
 }
 
-std::string WithoutStop(std::string_view text) {
-  if (!text.empty() && text.back() == '.') text.remove_suffix(1);
-  return std::string(text);
+// A page's sentence, in the middle of another.
+std::string Within(std::string_view sentence) {
+  std::string text(sentence);
+  if (!text.empty() && text.back() == '.') text.pop_back();
+  const bool is_word = text.size() > 1 && text[1] >= 'a' && text[1] <= 'z';
+  const bool is_article = text.rfind("A ", 0) == 0;
+  if (is_word || is_article) text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  return text;
 }
 
 // The members of which `text` says the same, together: "gw-6 and gw-7".
@@ -98,11 +103,9 @@ std::vector<std::pair<std::string, std::vector<std::string>>> Grouped(
 
 // The line `what` about members that do not go on.
 std::string CauseText(const KeyHolder& member, Step step) {
-  if (member.state == "suspect") return "suspect: it does not answer probes";
-  if (member.trouble.empty()) return StandText(member, step);
-  const CodeInfo* page = FindCode(member.trouble);
-  return "alive but answers " + member.trouble +
-         (page == nullptr ? "" : ": " + WithoutStop(page->what));
+  const CodeInfo* page =
+      member.trouble.empty() || member.state == "suspect" ? nullptr : FindCode(member.trouble);
+  return StandText(member, step) + (page == nullptr ? "" : ": " + Within(page->what));
 }
 
 // What stands, whatever happened.
@@ -127,8 +130,14 @@ std::string StateText(const RotationRecord& record) {
          " waits as PREPARED";
 }
 
-std::string ResumeText(const RotationRecord& record) {
-  return "`sotto keys rotate` again: it resumes at " + NumberText(record.step);
+// The command that goes on, with what was asked of this one.
+std::string ResumeText(const RotationRecord& record, const RotationOrder& order) {
+  std::string command = "sotto keys rotate" + SkipFlags(order.skip);
+  if (order.now) command += " --now";
+  if (!order.now && order.retire_after_s) {
+    command += " --retire-after " + std::to_string(*order.retire_after_s) + "s";
+  }
+  return "`" + command + "` again: it resumes at " + NumberText(record.step);
 }
 
 // As many causes as there is room for, then what is true of them.
@@ -180,7 +189,7 @@ Complaint StalledComplaint(const RotationRecord& record, const RotationOrder& or
              : who + " did not go over to " + Generation(record.to) + " within " + limit;
   AddCauses(record, waiting, &complaint);
   complaint.Add("state", StateText(record));
-  complaint.Add("do", MendText(waiting) + ", then run " + ResumeText(record));
+  complaint.Add("do", MendText(waiting) + ", then run " + ResumeText(record, order));
   if (names.empty() || names.size() > kNamesMax) return complaint;
   std::vector<std::string> skip = order.skip;
   skip.insert(skip.end(), names.begin(), names.end());
@@ -198,14 +207,14 @@ Complaint StalledComplaint(const RotationRecord& record, const RotationOrder& or
   return complaint;
 }
 
-Complaint InterruptedComplaint(const RotationRecord& record) {
+Complaint InterruptedComplaint(const RotationRecord& record, const RotationOrder& order) {
   Complaint complaint{kExitPartial, "INTERRUPTED", "stopped at " + NumberText(record.step), {}};
   if (record.seconds >= 0.05) complaint.message += " after " + HumanDuration(record.seconds);
   const std::vector<std::string> waiting = NamesOf(record.picture.Of(Kind::kWaiting));
   if (!waiting.empty()) complaint.Add("what", "still waiting for " + JoinNames(waiting));
   complaint.Add("state", StateText(record));
   if (record.to.generation == 0) return complaint.Add("do", "sotto keys rotate");
-  complaint.Add("do", ResumeText(record));
+  complaint.Add("do", ResumeText(record, order));
   if (record.step == Step::kSpread && !record.activated) {
     complaint.Add(
         "do", "or `sotto keys remove " + Number(record.to.generation) + "` to give the new key up");
@@ -213,7 +222,7 @@ Complaint InterruptedComplaint(const RotationRecord& record) {
   return complaint;
 }
 
-Complaint FailedComplaint(const RotationRecord& record) {
+Complaint FailedComplaint(const RotationRecord& record, const RotationOrder& order) {
   Complaint complaint = ComplaintOf(record.status);
   if (record.to.generation == 0) return complaint;
   // The page's own line is about the call alone; what stands, and how to go on, matters more.
@@ -240,7 +249,7 @@ Complaint FailedComplaint(const RotationRecord& record) {
     std::erase_if(complaint.lines, [](const auto& line) { return line.first == "do"; });
     complaint.Add("do", "journalctl -u sottod -n 20; or go on from another node with --target");
   }
-  return complaint.Add("do", ResumeText(record));
+  return complaint.Add("do", ResumeText(record, order));
 }
 
 }  // namespace
@@ -269,14 +278,14 @@ std::string MinuteText(const std::string& utc) {
 }
 
 std::string StandText(const KeyHolder& member, Step step) {
-  if (member.state == "suspect") return "suspect, does not answer probes";
-  if (!member.trouble.empty()) return "alive, answers " + member.trouble;
+  if (member.state == "suspect") return "suspect, silent to probes";
+  if (!member.trouble.empty()) return "alive, but stopped by " + member.trouble;
   const bool seal = step == Step::kActivate;
   const std::optional<uint64_t>& has = seal ? member.sealing : member.held;
   const std::string age = AgeText(member);
-  if (!has) return "alive, has told nothing of its keys yet";
-  return std::string("alive, ") + (seal ? "seals with" : "holds") + " generation " + Number(*has) +
-         (age.empty() || *member.seen_s < kFreshS ? "" : " as of " + age + " ago");
+  if (!has) return "alive, silent about its keys";
+  return std::string("alive, ") + (seal ? "sealing with" : "holding") + " generation " +
+         Number(*has) + (age.empty() || *member.seen_s < kFreshS ? "" : " as of " + age + " ago");
 }
 
 std::string NodeText(const NodeProgress& node, const RotationRecord& record) {
@@ -313,10 +322,10 @@ std::string BeginText(const RotationRecord& record) {
 }
 
 std::string DropsText(const RotationRecord& record) {
-  if (record.key_drops_members == 0) return "frames lost: no member tells";
+  if (record.key_drops_members == 0) return "frames dropped for key reasons: no member tells";
   const size_t known = std::max(record.picture.nodes.size(), record.key_drops_members);
-  std::string text =
-      HumanCount(record.key_drops) + (record.key_drops == 1 ? " frame" : " frames") + " lost";
+  std::string text = HumanCount(record.key_drops) + (record.key_drops == 1 ? " frame" : " frames") +
+                     " dropped for key reasons";
   if (record.key_drops_members < known) {
     text += " (" + Number(record.key_drops_members) + " of " + Number(known) + " tell)";
   }
@@ -333,7 +342,9 @@ std::string StepText(Step step, const RotationRecord& record) {
   if (step == Step::kRetire) {
     if (record.from.generation == 0) return "there was no older key";
     if (record.removed) return from + " is removed";
-    if (record.retire_at.empty()) return from + " is removed once nobody needs it";
+    if (record.retire_at.empty() || record.retire_after_s == 0) {
+      return from + " is removed as soon as nobody needs it";
+    }
     return from + " stays readable until " + MinuteText(record.retire_at) + " UTC (" +
            HumanDuration(static_cast<double>(record.retire_after_s)) + "), then is removed";
   }
@@ -364,10 +375,10 @@ std::string DoneText(const RotationRecord& record) {
   }
   for (const auto& [stand, names] :
        Grouped(record.picture.Of(Kind::kSkipped),
-               [&](const NodeProgress& node) { return CauseText(node.member, Step::kSpread); })) {
+               [&](const NodeProgress& node) { return StandText(node.member, Step::kSpread); })) {
     text += " " + JoinNames(names) + (names.size() == 1 ? " was" : " were") + " skipped: " + stand;
     text +=
-        record.removed ? "." : ", and readable only as long as " + Generation(record.from) + ".";
+        record.removed ? "." : ", and readable only as long as " + Generation(record.from) + " is.";
   }
   return text;
 }
@@ -403,12 +414,12 @@ Complaint RotationComplaint(const RotationRecord& record, const RotationOrder& o
     case RotationEnd::kStalled:
       return StalledComplaint(record, order);
     case RotationEnd::kInterrupted:
-      return InterruptedComplaint(record);
+      return InterruptedComplaint(record, order);
     case RotationEnd::kFailed:
     case RotationEnd::kDone:
       break;
   }
-  return FailedComplaint(record);
+  return FailedComplaint(record, order);
 }
 
 }  // namespace sotto::cli

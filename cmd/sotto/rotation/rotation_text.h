@@ -20,9 +20,9 @@ std::string KeyText(const KeyRef& key);
 // "2026-11-22T14:03:00.000Z" as "2026-11-22 14:03"; what is no time, as it is.
 std::string MinuteText(const std::string& utc);
 
-// What is known of a member that is not through: "alive, answers KEK_MISSING".
+// What is known of a member that is not through: "alive, but stopped by KEK_MISSING".
 std::string StandText(const KeyHolder& member, Step step);
-// "ok 0.1s", "waiting 9s   alive, answers KEK_MISSING".
+// "ok 0.1s", "waiting 9s   alive, holding generation 12".
 std::string NodeText(const NodeProgress& node, const RotationRecord& record);
 // "4 of 6 known members hold it".
 std::string ReachedText(const Picture& picture);
@@ -31,7 +31,7 @@ std::string ReachedText(const Picture& picture);
 std::string BeginText(const RotationRecord& record);
 // "5 of 5 living members hold it, 1 absent".
 std::string StepText(Step step, const RotationRecord& record);
-// "0 frames lost", with who told.
+// "0 frames dropped for key reasons (5 of 6 tell)".
 std::string DropsText(const RotationRecord& record);
 
 // "Done in 12s. gw-6 is absent: …"

@@ -23,7 +23,7 @@ using Kind = NodeProgress::Kind;
 
 constexpr size_t kBarCells = 20;
 constexpr size_t kHeadColumns = 15;  // " 2/4 spread    "
-constexpr size_t kDoneColumn = 72;
+constexpr size_t kDoneColumn = 68;
 // The block must not be higher than the terminal, or it could not be drawn over.
 constexpr size_t kOkLinesMax = 4;
 constexpr size_t kOtherLinesMax = 10;
