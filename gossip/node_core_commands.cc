@@ -228,7 +228,7 @@ void NodeCore::TakeKey(const std::string& from, const std::string& wrapped) {
 void NodeCore::NoteUnknownKey(KeyId id) {
   if (!options_.courier || Now() < unknown_key_told_) return;
   unknown_key_told_ = Now() + Duration::Seconds(1);
-  options_.courier->OnUnknownKey(id);
+  if (options_.courier->OnUnknownKey(id)) SeekKeys();
 }
 
 void NodeCore::ConsiderSealing(KeyId id) {
@@ -247,7 +247,7 @@ void NodeCore::AnswerKeysQuery(const ReceivedQuery& query) {
     uint64_t generation = 0;
     // What is no number says nothing.
     static_cast<void>(absl::SimpleAtoi(query.payload, &generation));
-    options_.courier->OnKeysAsked(generation);
+    if (options_.courier->OnKeysAsked(generation)) SeekKeys();
     claim = options_.courier->Claim(stats_.drops[static_cast<size_t>(DropReason::kUnknownKey)] +
                                     stats_.drops[static_cast<size_t>(DropReason::kBadTag)]);
   }
