@@ -70,6 +70,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   absl::StatusOr<Duration> Rtt(std::string_view a, std::string_view b) override;
   absl::StatusOr<ReachReport> Reach(std::chrono::milliseconds timeout) override;
   std::vector<CaseSummary> Cases(std::string_view member) override;
+  KeyAdmin& keys() override { return *parts_.key_desk; }
   void Audit(std::string_view call, int64_t uid, int64_t pid, const absl::Status& outcome) override;
 
  private:
