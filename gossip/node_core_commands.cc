@@ -73,6 +73,27 @@ void NodeCore::Join(const std::vector<std::string>& contacts, std::chrono::milli
   Pump();
 }
 
+KnockAnswer NodeCore::Knock(std::string_view address) {
+  const KnockAnswer answer = TryKnock(address);
+  if (answer == KnockAnswer::kBegun) Pump();
+  return answer;
+}
+
+KnockAnswer NodeCore::TryKnock(std::string_view address) {
+  const std::string text(address);
+  if (!SplitHostPort(text).ok()) return KnockAnswer::kInvalid;
+  if (stopped_ || protocol_->standing().left) return KnockAnswer::kSilent;
+  if (!knock_list_.Begin(Now(), text)) return KnockAnswer::kLater;
+  const uint32_t index = next_knock_++;
+  if (next_knock_ == 0) next_knock_ = kFirstKnock;
+  if (!protocol_->Knock(Now(), ContactId{index})) {
+    knock_list_.End(Now(), text, true);
+    return KnockAnswer::kSilent;
+  }
+  knocks_.emplace(index, text);
+  return KnockAnswer::kBegun;
+}
+
 void NodeCore::FinishJoins(uint32_t contact, const absl::Status& status) {
   const auto joins = joins_;
   if (!joins.empty()) PublishView();  // whoever waited sees it at once
