@@ -197,7 +197,12 @@ awaitable<absl::Status> Conversation::Open() {
   const auto released =
       host_->cache().AddCertificate(channel_->peer().certificate, host_->UnixSeconds());
   Preamble theirs;
-  status = is_server_ ? co_await OpenAsServer(&theirs) : co_await OpenAsClient(&theirs);
+  // Not one expression: GCC 12 destroys what a co_await within ?: gives twice.
+  if (is_server_) {
+    status = co_await OpenAsServer(&theirs);
+  } else {
+    status = co_await OpenAsClient(&theirs);
+  }
   if (!status.ok()) co_return status;
   status = BeginSealed(theirs);
   if (status.ok() && released.ok()) host_->Release(*released);
