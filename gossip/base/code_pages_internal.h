@@ -10,11 +10,11 @@ namespace sotto::internal {
 
 std::span<const CodeInfo> KekPages();
 std::span<const CodeInfo> KeysPages();
+std::span<const CodeInfo> RotationPages();
 std::span<const CodeInfo> TrustPages();
 std::span<const CodeInfo> DaemonPages();
 std::span<const CodeInfo> HandlerPages();
 std::span<const CodeInfo> MessagePages();
-std::span<const CodeInfo> RotationPages();
 std::span<const CodeInfo> SaidPages();
 std::span<const CodeInfo> WordsPages();
 

@@ -1,4 +1,4 @@
-// Pages about rotating the cluster's key. Sorted by code.
+// Pages about the steps of a rotation and the key table. Sorted by code.
 #include "gossip/base/code_pages_internal.h"
 
 namespace sotto::internal {
@@ -8,41 +8,52 @@ constexpr CodeInfo kPages[] = {
     {"INTERRUPTED", "The command was stopped by hand before it was through.",
      "Ctrl-C, or SIGTERM. What was done until then stays done.",
      "Run the same command again: it goes on where it stopped"},
-    {"KEY_NOT_SPREAD", "A key cannot be activated before all living members hold it.",
-     "Those that the message names could not open frames under it, and would be cut off.",
-     "sotto keys status --wait, then try again; or go on without a member: --skip NAME"},
-    {"KEY_RETURNS", "A key that was retired or removed was written into the row again.",
-     "A backup of the row was brought back, or somebody pasted an old key. An old key never "
-     "becomes "
-     "the key again; the nodes go on with the one in use.",
-     "Put the key in use back: sotto keys verify --repair. For a fresh one: sotto keys rotate"},
-    {"KEY_SEAL_STALLED", "The new key is active, and a living member still seals with the old one.",
+    {"KEY_NOT_SPREAD", "A key cannot be activated yet: living members do not hold it.",
+     "They have not looked at the database since, cannot reach it, or cannot open the key; the "
+     "message names them.",
+     "Look at what is in their way: sotto keys status. Then again: sotto keys rotate. To go on "
+     "without one: --skip NAME"},
+    {"KEY_RETURNS", "An old key was put back, and is refused: a removed key never returns.",
+     "The row of Systems or ClusterKeys was set by hand or from a backup to a key that is retired "
+     "or removed already.",
+     "To give the row what the cluster uses: sotto keys verify --repair. For another key: sotto "
+     "keys rotate"},
+    {"KEY_SEAL_STALLED", "The new key is active, and a living member still seals with an old one.",
      "It cannot reach its database, is overloaded, or has gone meanwhile. The old key still opens "
-     "its frames until it is retired for good.",
-     "sotto keys status names it; see sottod's log there, then sotto keys status --wait"},
+     "its frames until it is removed.",
+     "sotto keys status names it; look at sottod's log there, then sotto keys status --wait"},
+    {"KEY_SELF_TEST", "A key does not open what it seals.",
+     "A broken build of OpenSSL, or damaged memory: the key itself cannot cause it.",
+     "Restart the node; if it stays, look at the machine and its OpenSSL: openssl version -a"},
     {"KEY_SPREAD_STALLED", "A new key is ready, and a living member does not take it.",
      "Its key-encryption key is older, it cannot reach its database, or it does not answer. "
      "Nothing "
      "was activated.",
      "sotto keys status says what is in its way. Then sotto keys rotate again: it goes on where it "
      "stopped; or without that member: sotto keys rotate --skip NAME"},
-    {"KEY_STATE", "The key's state does not allow that step.",
-     "Keys go PREPARED, ACTIVE, RETIRED, REMOVED, and never back; one is ACTIVE and one at most is "
-     "PREPARED.",
-     "sotto keys ls --removed shows each key's state"},
-    {"KEY_STILL_NEEDED", "A member may have no newer key than the one to be removed.",
-     "It was away when the key was changed. Without the old key it may be unable to come back by "
-     "itself.",
-     "Bring it back first, or sotto forget NAME, or add --yes-lock-out NAME"},
-    {"STORE_MOVED", "The cluster's keys have been copied to another store, and are changed there.",
-     "This node's store.url names the old one.",
-     "Name the new store in store.url (the message has it): sotto config show --origin; then "
-     "restart this node"},
-    {"STORE_NOT_SHARED", "Living members do not share this node's database.",
-     "Each host has a store of its own (SQLite), so that a key made in one would not reach the "
-     "others.",
-     "sotto keys generate --to new.key; copy it to every host, and there: sotto keys import "
-     "--prepared --from new.key; then on one: sotto keys activate GEN"},
+    {"KEY_STATE", "A key's state does not allow that step.",
+     "Keys go from PREPARED to ACTIVE to RETIRED to REMOVED, and never back; exactly one is "
+     "ACTIVE.",
+     "sotto keys ls --removed shows the states; sotto keys verify checks the table"},
+    {"KEY_STILL_NEEDED", "A key cannot be removed: members have no newer one on record.",
+     "They were away during the rotation. Without this key nobody understands them until they "
+     "reach the database or another member over TLS.",
+     "Bring them back, or sotto forget NAME, or lock them out: --yes-lock-out NAME"},
+    {"KEY_TABLE_EMPTY", "The table of keys has no row of this cluster yet.",
+     "No node with these tables has been started on this database since they were made.",
+     "Start a node; it takes over the key of Systems"},
+    {"KEY_TABLE_MALFORMED", "A table of sotto's own has a row that sotto has not written so.",
+     "Somebody edited ClusterKeys or ClusterMembers by hand, or restored half of a backup.",
+     "Compare with a good backup: SELECT Generation, KeyId, State FROM ClusterKeys; nothing is "
+     "changed before it is mended"},
+    {"STORE_MOVED", "The cluster's keys were copied to another store, and are changed there.",
+     "sotto store copy took them over; this node still uses the old one.",
+     "Set store.url to the new store on every node, and restart them one by one"},
+    {"STORE_NOT_SHARED", "Living members do not share this store.",
+     "Each host has a database of its own (SQLite), or a node was started with another store.url: "
+     "a key that is made here would not reach it.",
+     "Give all nodes one store: sotto store copy. Or bring the key to each host: sotto keys "
+     "import --prepared --from FILE, then sotto keys activate"},
 };
 
 }  // namespace

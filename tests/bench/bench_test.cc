@@ -97,11 +97,25 @@ TEST(ClusterBench, LosesDatagramsWhenAsked) {
   EXPECT_GT(Number(parsed.as_object(), "datagrams_dropped"), 0);
 }
 
+TEST(RotationBench, DropsNoFrameForAKeyReason) {
+  const Output output = RunBench("tools/bench/rotation --nodes 8 --rotations 3 --loss 0.2 --json");
+  EXPECT_EQ(output.exit_code, 0) << output.text;
+  const boost::json::value parsed = boost::json::parse(output.text);
+  const boost::json::object& object = parsed.as_object();
+  EXPECT_EQ(object.at("rotation_s").as_array().size(), 3u);
+  EXPECT_GT(Number(object, "frames_received"), 0);
+  EXPECT_GT(Number(object, "datagrams_lost"), 0);
+  EXPECT_EQ(Number(object, "key_drops"), 0);
+  EXPECT_EQ(Number(object.at("dropped").as_object(), "unknown_key"), 0);
+  EXPECT_EQ(Number(object.at("dropped").as_object(), "bad_tag"), 0);
+}
+
 TEST(Benches, RefuseWhatTheyDoNotUnderstand) {
   EXPECT_EQ(RunBench("tools/bench/frame --batches 0 2>&1").exit_code, 2);
   EXPECT_EQ(RunBench("tools/bench/cluster --steady soon 2>&1").exit_code, 2);
   EXPECT_EQ(RunBench("tools/bench/cluster --nodes 3 --kill 2 2>&1").exit_code, 2);
   EXPECT_EQ(RunBench("tools/bench/cluster --help").exit_code, 0);
+  EXPECT_EQ(RunBench("tools/bench/rotation --nodes 3 --without-database 2 2>&1").exit_code, 2);
 }
 
 }  // namespace

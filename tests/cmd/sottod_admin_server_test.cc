@@ -79,12 +79,26 @@ TEST_F(AdminServerTest, EveryCallAnswersByItsSchema) {
   Serve();
   events_.Append(Suspected("gw-3"));
   UnixHttp http(path_);  // one connection for all: keep-alive
-  for (const char* target :
-       {"/v1/version", "/v1/status", "/v1/members", "/v1/members?all=1", "/v1/members/gw-2",
-        "/v1/events", "/v1/events?since=1&limit=5", "/v1/tags", "/v1/keys", "/v1/certs",
-        "/v1/members/gw-3", "/v1/ping/gw-2", "/v1/ping/gw-3?timeout_s=0.5", "/v1/rtt?a=gw-2",
-        "/v1/rtt?a=gw-2&b=gw-3", "/v1/reach", "/v1/reach?timeout_s=1", "/v1/keys?ask=1&removed=1",
-        "/v1/keys/status", "/v1/keys/history?limit=1"}) {
+  for (const char* target : {"/v1/version",
+                             "/v1/status",
+                             "/v1/members",
+                             "/v1/members?all=1",
+                             "/v1/members/gw-2",
+                             "/v1/events",
+                             "/v1/events?since=1&limit=5",
+                             "/v1/tags",
+                             "/v1/keys",
+                             "/v1/certs",
+                             "/v1/members/gw-3",
+                             "/v1/ping/gw-2",
+                             "/v1/ping/gw-3?timeout_s=0.5",
+                             "/v1/rtt?a=gw-2",
+                             "/v1/rtt?a=gw-2&b=gw-3",
+                             "/v1/reach",
+                             "/v1/reach?timeout_s=1",
+                             "/v1/keys?ask=1&removed=1",
+                             "/v1/keys/status",
+                             "/v1/keys/history?limit=1"}) {
     const HttpReply reply = http.Get(target);
     EXPECT_EQ(reply.status, 200) << target;
     EXPECT_THAT(reply.head, HasSubstr("Content-Type: application/json")) << target;

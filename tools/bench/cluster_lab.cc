@@ -16,7 +16,6 @@
 namespace sotto::bench {
 namespace {
 
-constexpr char kCluster[] = "bench";
 constexpr int64_t kDayS = 86'400;
 
 }  // namespace
@@ -87,8 +86,10 @@ size_t Observer::FalseDeaths(const std::vector<std::string>& killed) const {
 // wakes one from the other for every datagram.
 class ClusterLab::Loop {
  public:
-  explicit Loop(size_t threads) {
-    for (size_t i = 0; i < threads; ++i) contexts_.push_back(std::make_unique<Context>());
+  explicit Loop(const ClusterOptions& options)
+      : last_(options.nodes - 1), shared_(options.threads), last_alone_(options.last_alone) {
+    const size_t contexts = shared_ + (last_alone_ ? 1 : 0);
+    for (size_t i = 0; i < contexts; ++i) contexts_.push_back(std::make_unique<Context>());
   }
   ~Loop() { Stop(); }
   void Stop() {
@@ -96,10 +97,16 @@ class ClusterLab::Loop {
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
   }
-  boost::asio::io_context& IoOf(size_t node) { return contexts_[node % contexts_.size()]->io; }
+  boost::asio::io_context& IoOf(size_t node) {
+    if (last_alone_ && node == last_) return contexts_.back()->io;
+    return contexts_[node % shared_]->io;
+  }
   void Run() {
     for (const auto& context : contexts_) {
-      threads_.emplace_back([&io = context->io] { io.run(); });
+      threads_.emplace_back([this, &io = context->io] {
+        if (last_alone_ && &io == &contexts_.back()->io) last_alone_();
+        io.run();
+      });
     }
   }
 
@@ -109,13 +116,15 @@ class ClusterLab::Loop {
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard =
         boost::asio::make_work_guard(io);
   };
+  const size_t last_, shared_;
+  const std::function<void()> last_alone_;
   std::vector<std::unique_ptr<Context>> contexts_;
   std::vector<std::thread> threads_;
 };
 
 ClusterLab::ClusterLab(const ClusterOptions& options)
     : options_(options),
-      loop_(std::make_unique<Loop>(options.threads)),
+      loop_(std::make_unique<Loop>(options)),
       shared_cache_(options.shared_cache ? MakeSharedCache() : nullptr) {}
 
 ClusterLab::~ClusterLab() {
@@ -139,10 +148,10 @@ size_t ClusterLab::IndexOf(const std::string& name) {
 absl::Status ClusterLab::Prepare(const std::function<void(size_t)>& progress) {
   const int64_t now = std::time(nullptr);
   SOTTO_ASSIGN_OR_RETURN(const PemPair authority,
-                         CreateAuthority(kCluster, SigningKeyKind::kP256, now - 3'600));
+                         CreateAuthority(kLabCluster, SigningKeyKind::kP256, now - 3'600));
   for (size_t i = 0; i < options_.nodes; ++i) {
     IssueRequest request;
-    request.identity = {kCluster, CertificateRole::kNode, NameOf(i)};
+    request.identity = {kLabCluster, CertificateRole::kNode, NameOf(i)};
     request.not_before_unix_s = now - 300;
     request.not_after_unix_s = now + kDayS;
     SOTTO_ASSIGN_OR_RETURN(const PemPair pair, IssueCertificate(authority, request));
@@ -153,13 +162,13 @@ absl::Status ClusterLab::Prepare(const std::function<void(size_t)>& progress) {
   for (size_t i = 0; i < bytes.size(); ++i) {
     bytes.mutable_view()[i] = static_cast<uint8_t>(i * 41 + 3);
   }
-  SOTTO_ASSIGN_OR_RETURN(key_, ClusterKey::Create(std::move(bytes), kCluster, 1));
+  SOTTO_ASSIGN_OR_RETURN(key_, ClusterKey::Create(std::move(bytes), kLabCluster, 1));
   return absl::OkStatus();
 }
 
 NodeOptions ClusterLab::OptionsOf(size_t index) const {
   NodeOptions options;
-  options.cluster = kCluster;
+  options.cluster = kLabCluster;
   options.name = NameOf(index);
   options.bind = {"127.0.0.1:0"};
   if (index > 0) options.join = {contact_};
@@ -180,7 +189,9 @@ NodeOptions ClusterLab::OptionsOf(size_t index) const {
 
 absl::Status ClusterLab::Create() {
   for (size_t i = 0; i < options_.nodes; ++i) {
-    SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<Node> node, Node::Start(OptionsOf(i)));
+    NodeOptions options = OptionsOf(i);
+    if (options_.adjust) SOTTO_RETURN_IF_ERROR(options_.adjust(i, options));
+    SOTTO_ASSIGN_OR_RETURN(std::unique_ptr<Node> node, Node::Start(std::move(options)));
     if (i == 0) contact_ = ToString(node->View()->bound.front());
     observers_.push_back(std::make_unique<Observer>(options_.nodes));
     Observer* const observer = observers_.back().get();

@@ -23,12 +23,18 @@
 
 namespace sotto::bench {
 
+inline constexpr char kLabCluster[] = "bench";
+
 struct ClusterOptions {
   size_t nodes = 100;
   size_t threads = 1;  // more share a join of hundreds, and wake each other at rest
   bool shared_cache = true;
   size_t key_bytes = 32;
   LogSink log;  // of all nodes; null: silent
+  // Changes a node's options before it starts; null: they stay.
+  std::function<absl::Status(size_t, NodeOptions&)> adjust;
+  // The last node runs on a thread of its own, which calls this first; null: as the others.
+  std::function<void()> last_alone;
 };
 
 // What one node has been told.
