@@ -160,7 +160,10 @@ void DiscoveryKeeper::Run() {
 
 milliseconds DiscoveryKeeper::Turn() {
   const std::shared_ptr<const NodeView> view = node_->View();
-  if (!WantsVisitors(*view)) return view->standing.announced ? kStandingPause : kStartPause;
+  if (!WantsVisitors(*view)) {
+    const bool starting = !view->standing.announced && !view->standing.name_conflict;
+    return starting ? kStartPause : kStandingPause;
+  }
   // Nodes that were started at one moment do not write at one moment for ever.
   const auto jittered = [this](milliseconds time) {
     return milliseconds(

@@ -62,6 +62,9 @@ class Tree:
             if owner == "root":
                 verb = name
                 self.verbs.setdefault(verb, (set(), set()))[1].update(flags)
+            elif owner in self.verbs:  # a file of its own for some of a verb's sub-verbs
+                self.verbs[owner][0].add(name)
+                self.verbs[owner][1].update(flags)
             elif verb:
                 self.verbs[verb][0].add(name)
 
