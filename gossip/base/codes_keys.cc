@@ -188,8 +188,9 @@ constexpr CodeInfo kPages[] = {
      "so none is made. Or the row was deleted.",
      "Copy the key file of a node that runs to this one, then: sotto keys import --from FILE"},
     {"KEY_RING_FULL", "Four keys are held already.",
-     "Old keys were never removed, because some member still lacks the newer ones.",
-     "See which: sotto keys ls"},
+     "Old keys are still within rotation.retire_after, or some member lacks the newer ones.",
+     "sotto keys ls shows the oldest; then sotto keys remove GEN. Where a member needs it, that is "
+     "refused and says whom to bring back or forget"},
     {"KEY_ROW_DUPLICATE", "The Systems table holds several rows of the same name.",
      "The table was made without a primary key.",
      "Look: SELECT Name, count(*) FROM Systems GROUP BY Name. Delete all but one, and make Name "

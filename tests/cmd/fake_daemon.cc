@@ -245,10 +245,59 @@ const char kEventsJson[] = R"json({"schema":"sotto.events/1","observer":"gw-1",
 
 const char kKeysJson[] = R"json({"schema":"sotto.keys/1","observer":"gw-1",
   "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":[
-  {"id":"9f3c-21aa","state":"active","algorithm":"AES-256-GCM","generation":2,
-   "kek":"LSfGgNInMfs","frames_sealed":91223117},
-  {"id":"77b1-03aa","state":"retired","algorithm":"AES-128-GCM","generation":1,
-   "kek":null,"frames_sealed":null}]})json";
+  {"id":"c0de-0014","state":"prepared","algorithm":"AES-256-GCM","generation":14,
+   "kek":"LSfGgNInMfs","frames_sealed":null,"created_at":"2026-11-21T14:02:00.000Z",
+   "activated_at":null,"retire_at":null,"actor":"uid 0","automatic":false,"held_here":true,
+   "seals_here":false,"held_by":3,"seals_for":0,"known":5,
+   "missing":[{"name":"gw-3","state":"alive","trouble":"KEK_MISSING"},
+              {"name":"gw-6","state":"dead","trouble":null}]},
+  {"id":"41d0-77be","state":"active","algorithm":"AES-256-GCM","generation":13,
+   "kek":"LSfGgNInMfs","frames_sealed":18204,"created_at":"2026-11-20T14:02:00.000Z",
+   "activated_at":"2026-11-20T14:02:11.000Z","retire_at":null,"actor":"schedule (gw-1)",
+   "automatic":true,"held_here":true,"seals_here":true,"held_by":4,"seals_for":4,"known":5,
+   "missing":[{"name":"gw-6","state":"dead","trouble":null}]},
+  {"id":"9f3c-21aa","state":"retired","algorithm":null,"generation":12,
+   "kek":null,"frames_sealed":null,"created_at":"2026-10-22T09:10:00.000Z",
+   "activated_at":"2026-10-22T09:10:09.000Z","retire_at":"2026-11-22T14:03:00.000Z",
+   "actor":null,"automatic":false,"held_here":false,"seals_here":false,"held_by":5,"seals_for":1,
+   "known":5,"missing":[]}]})json";
+
+const char kKeyStatusJson[] = R"json({"schema":"sotto.key_status/1","observer":"gw-1",
+  "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":{"cluster":"edge-prod",
+  "store":{"url":"postgresql://db.internal/app","ok":true,"code":null,"message":null},
+  "leader":"gw-1",
+  "active":{"generation":13,"id":"41d0-77be","activated_at":"2026-11-20T14:02:11.000Z"},
+  "next":{"generation":14,"id":"c0de-0014","automatic":false,"actor":"uid 0",
+          "created_at":"2026-11-21T14:02:00.000Z","kek":"LSfGgNInMfs"},
+  "retiring":[{"generation":12,"id":"9f3c-21aa","retire_at":"2026-11-22T14:03:00.000Z"}],
+  "members":[
+   {"name":"gw-1","state":"alive","living":true,"held":14,"sealing":13,"trouble":null,"seen_s":0.1,
+    "in_store":true,"answered":true,"key_drops":0},
+   {"name":"gw-2","state":"alive","living":true,"held":14,"sealing":13,"trouble":null,"seen_s":2.5,
+    "in_store":true,"answered":false,"key_drops":3},
+   {"name":"gw-3","state":"alive","living":true,"held":13,"sealing":13,"trouble":"KEK_MISSING",
+    "seen_s":0.4,"in_store":true,"answered":true,"key_drops":0},
+   {"name":"gw-4","state":"suspect","living":true,"held":14,"sealing":13,"trouble":null,
+    "seen_s":9,"in_store":true,"answered":false,"key_drops":null},
+   {"name":"gw-6","state":"dead","living":false,"held":12,"sealing":12,"trouble":null,
+    "seen_s":7200,"in_store":true,"answered":false,"key_drops":null}],
+  "next_rotation_at":"2026-12-20T14:02:11.000Z","retire_after_s":86400,"blocked":null,
+  "key_agreed":true}})json";
+
+const char kKeyHistoryJson[] = R"json({"schema":"sotto.key_history/1","observer":"gw-1",
+  "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":[
+  {"at":"2026-11-21T14:02:00.000Z","actor":"uid 0","action":"prepare","generation":14,
+   "id":"c0de-0014","detail":null},
+  {"at":"2026-11-20T14:02:11.000Z","actor":"schedule (gw-1)","action":"activate","generation":13,
+   "id":"41d0-77be","detail":"instead of generation 12"}]})json";
+
+const char kKeyVerifyJson[] = R"json({"schema":"sotto.key_verify/1","observer":"gw-1",
+  "as_of":"2026-11-21T14:02:11.120Z","complete":true,"data":[
+  {"name":"the table has exactly one ACTIVE key","ok":true,"code":null,"message":null,
+   "repaired":false},
+  {"name":"the table is not older than this node","ok":false,"code":"KEY_ROLLBACK",
+   "message":"the newest key there is generation 12, and this node has used 13",
+   "repaired":false}]})json";
 
 const char kTagsJson[] = R"json({"schema":"sotto.tags/1","observer":"gw-1",
   "as_of":"2026-11-21T14:02:11.120Z","complete":true,

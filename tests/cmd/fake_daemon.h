@@ -62,7 +62,10 @@ extern const char kRttJson[];
 extern const char kEventSentJson[];
 extern const char kReachJson[];  // gw-3 -> gw-1: nothing
 extern const char kEventsJson[];
-extern const char kKeysJson[];
+extern const char kKeysJson[];       // 14 prepared, 13 active, 12 retired
+extern const char kKeyStatusJson[];  // of the same moment; gw-3 lacks 14, gw-6 is dead
+extern const char kKeyHistoryJson[];
+extern const char kKeyVerifyJson[];  // one fault
 extern const char kTagsJson[];
 extern const char kCertsJson[];
 

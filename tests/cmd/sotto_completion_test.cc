@@ -32,7 +32,7 @@ class Bash : public ::testing::Test {
     // Stands in for `sotto` where the script asks for names.
     std::ofstream(dir_.File("sotto"))
         << "#!/bin/sh\ncase \"$1\" in members) printf 'gw-1\\ngw-2\\n' ;; "
-           "explain) printf 'KEY_WEAK\\n' ;; esac\n";
+           "explain) printf 'KEY_WEAK\\n' ;; keys) printf '13\\n12\\n' ;; esac\n";
     std::system(("chmod +x " + dir_.File("sotto")).c_str());
   }
 
@@ -67,6 +67,12 @@ TEST_F(Bash, OffersVerbsFlagsValuesAndNames) {
   EXPECT_TRUE(has("sotto forget gw", "gw-1"));
   EXPECT_TRUE(has("sotto explain KEY", "KEY_WEAK"));
   EXPECT_FALSE(has("sotto keys ", "issue"));
+  EXPECT_TRUE(has("sotto keys ro", "rotate"));
+  EXPECT_TRUE(has("sotto keys rotate --sk", "--skip"));
+  EXPECT_TRUE(has("sotto keys rotate --skip ", "gw-2"));
+  EXPECT_FALSE(has("sotto keys rotate --retire-after ", "gw-2"));
+  EXPECT_TRUE(has("sotto keys remove ", "12"));
+  EXPECT_TRUE(has("sotto keys remove 12 --yes-lock-out gw", "gw-1"));
   EXPECT_TRUE(has("sotto keys import --from " + dir_.path() + "/sotto.b", dir_.File("sotto.bash")));
 }
 
@@ -75,10 +81,11 @@ TEST(Completion, EveryShellKnowsEveryVerb) {
     const RunResult result = RunSotto({"completion", shell});
     EXPECT_EQ(result.exit, 0);
     for (const char* verb :
-         {"status",  "members",  "events",   "join",         "leave",       "forget", "tags",
-          "keys",    "certs",    "config",   "wait",         "explain",     "demo",   "completion",
-          "version", "generate", "event",    "query",        "ping",        "rtt",    "reach",
-          "watch",   "top",      "--no-ack", "--no-headers", "--key-agreed"}) {
+         {"status",       "members",      "events",  "join",     "leave",         "forget",
+          "tags",         "keys",         "certs",   "config",   "wait",          "explain",
+          "demo",         "completion",   "version", "generate", "event",         "query",
+          "ping",         "rtt",          "reach",   "watch",    "top",           "--no-ack",
+          "--no-headers", "--key-agreed", "rotate",  "activate", "--yes-lock-out"}) {
       const std::string word = std::string(verb).substr(verb[0] == '-' ? 2 : 0);
       EXPECT_NE(result.out.find(word), std::string::npos) << shell << " " << verb;
     }

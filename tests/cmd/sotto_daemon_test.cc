@@ -197,7 +197,8 @@ TEST(Answers, FieldsOfAnotherShapeAreShownAsUnknown) {
     TempDir dir;
     FakeDaemon daemon(dir.File("s"));
     for (const char* call :
-         {"GET /v1/members", "GET /v1/status", "GET /v1/events?limit=50", "GET /v1/keys",
+         {"GET /v1/members", "GET /v1/status", "GET /v1/events?limit=50", "GET /v1/keys?ask=1",
+          "GET /v1/keys/status?ask=1", "GET /v1/keys/history?limit=50", "POST /v1/keys/verify",
           "GET /v1/tags", "GET /v1/certs", "GET /v1/members/x"}) {
       daemon.Answer(call, Envelope("x", shape));
     }
@@ -206,6 +207,10 @@ TEST(Answers, FieldsOfAnotherShapeAreShownAsUnknown) {
                                                    {"status"},
                                                    {"events"},
                                                    {"keys", "ls"},
+                                                   {"keys", "status"},
+                                                   {"keys", "history"},
+                                                   {"keys", "verify"},
+                                                   {"keys", "rotate", "--dry-run"},
                                                    {"tags"},
                                                    {"certs", "ls", "--running"},
                                                    {"members", "show", "x"}}) {
@@ -378,6 +383,7 @@ TEST(Wait, EndsWhenAllIsAsAsked) {
   daemon.Answer("GET /v1/status", StatusWith(1, 0, 0));
   daemon.Answer("GET /v1/status", StatusWith(3, 0, 2));
   daemon.Answer("GET /v1/status", StatusWith(3, 2, 2));
+  daemon.Answer("GET /v1/keys/status?ask=1", kKeyStatusJson);
   const RunResult result = RunSotto(
       {"--target", dir.File("s"), "wait", "--members", "3", "--views-agree", "--key-agreed"});
   EXPECT_EQ(result.exit, 0) << result.err;
@@ -440,9 +446,34 @@ TEST(Wait, OutlastsADaemonThatIsStillStarting) {
   EXPECT_TRUE(Has(never.err, "DAEMON_UNREACHABLE")) << never.err;
 }
 
+std::string KeysThatAgree(bool agreed) {
+  std::string text = kKeyStatusJson;
+  const std::string before = "\"key_agreed\":true";
+  return text.replace(text.find(before), before.size(), agreed ? before : "\"key_agreed\":false");
+}
+
+TEST(Wait, ForOneKeyAsksAboutTheKeys) {
+  TempDir dir;
+  FakeDaemon daemon(dir.File("s"));
+  daemon.Answer("GET /v1/status", StatusWith(3, 2, 2));
+  daemon.Answer("GET /v1/keys/status?ask=1", KeysThatAgree(false));
+  daemon.Answer("GET /v1/keys/status?ask=1", Problem(503, "API_BUSY", ""), 503);
+  daemon.Answer("GET /v1/keys/status?ask=1", KeysThatAgree(true));
+  const RunResult result = RunSotto({"--target", dir.File("s"), "wait", "--key-agreed"});
+  EXPECT_EQ(result.exit, 0) << result.err;
+  EXPECT_TRUE(Has(result.err, "waiting for every living member to seal with the active key"));
+  EXPECT_EQ(daemon.requests().size(), 6u);
+  FakeDaemon never(dir.File("n"));
+  never.Answer("GET /v1/status", StatusWith(3, 2, 2));
+  never.Answer("GET /v1/keys/status?ask=1", KeysThatAgree(false));
+  EXPECT_EQ(
+      RunSotto({"--target", dir.File("n"), "wait", "--key-agreed", "--timeout", "300ms"}).exit, 6);
+}
+
 TEST(Wait, KeyTroubleIsNoAgreement) {
   TempDir dir;
   FakeDaemon daemon(dir.File("s"));
+  daemon.Answer("GET /v1/keys/status?ask=1", KeysThatAgree(true));
   std::string trouble = StatusWith(3, 2, 2);
   trouble.replace(trouble.find("CERT_ENDS_SOON"), 14, "KEY_TROUBLE");
   daemon.Answer("GET /v1/status", trouble);

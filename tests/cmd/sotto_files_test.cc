@@ -164,6 +164,40 @@ TEST_F(Files, AnotherKeyIsRefused) {
   EXPECT_TRUE(Has(result.err, "refused KEY_EXISTS")) << result.err;
 }
 
+TEST_F(Files, ThePreparedKeyLiesBesideTheOneInUse) {
+  Init();
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "generate", "--to", Key()}).exit, 0);
+  const std::vector<std::string> import = {"--config", Config(), "keys",
+                                           "import",   "--from", dir_.File("new"),
+                                           "-o",       "json",   "--prepared"};
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "generate", "--to", dir_.File("new")}).exit, 0);
+  // There must be a key in use.
+  EXPECT_TRUE(Has(RunSotto(import).err, "KEY_MISSING"));
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "import", "--from", Key()}).exit, 0);
+  const RunResult first = RunSotto(import);
+  ASSERT_EQ(first.exit, 0) << first.err;
+  EXPECT_TRUE(Has(first.err, "sotto keys activate 2")) << first.err;
+  const auto data = DataOf(first);
+  EXPECT_EQ(data.at("generation").to_number<int>(), 2);
+  EXPECT_EQ(data.at("state").as_string(), "prepared");
+  EXPECT_TRUE(data.at("created").as_bool());
+  // The same again is nothing new, another one beside it is refused, and so is the one in use.
+  EXPECT_FALSE(DataOf(RunSotto(import)).at("created").as_bool());
+  ASSERT_EQ(RunSotto({"--config", Config(), "keys", "generate", "--to", dir_.File("third")}).exit,
+            0);
+  for (const std::string& other : {dir_.File("third"), Key()}) {
+    const RunResult refused =
+        RunSotto({"--config", Config(), "keys", "import", "--prepared", "--from", other});
+    EXPECT_EQ(refused.exit, 5) << refused.err;
+    EXPECT_TRUE(Has(refused.err, "refused KEY_STATE")) << refused.err;
+  }
+  // The row in use is as it was.
+  EXPECT_FALSE(
+      DataOf(RunSotto({"--config", Config(), "keys", "import", "--from", Key(), "-o", "json"}))
+          .at("created")
+          .as_bool());
+}
+
 TEST_F(Files, BadKeysEachHaveTheirCodeAndAreNeverShown) {
   Init();
   const std::string url = "sqlite:" + dir_.File("c/state/sotto.db");

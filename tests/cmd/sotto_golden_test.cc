@@ -45,7 +45,10 @@ class Golden : public ::testing::Test {
     daemon_.Answer("GET /v1/rtt?a=gw-2&b=gw-3", kRttJson);
     daemon_.Answer("POST /v1/event", kEventSentJson);
     daemon_.Answer("GET /v1/reach?timeout_s=5.000000", kReachJson);
-    daemon_.Answer("GET /v1/keys", kKeysJson);
+    daemon_.Answer("GET /v1/keys?ask=1", kKeysJson);
+    daemon_.Answer("GET /v1/keys/status?ask=1", kKeyStatusJson);
+    daemon_.Answer("GET /v1/keys/history?limit=50", kKeyHistoryJson);
+    daemon_.Answer("POST /v1/keys/verify", kKeyVerifyJson);
     daemon_.Answer("GET /v1/tags", kTagsJson);
     daemon_.Answer("GET /v1/certs", kCertsJson);
   }
@@ -60,9 +63,9 @@ class Golden : public ::testing::Test {
 };
 
 TEST_F(Golden, TheRecordedAnswersAreAsTheApiPromises) {
-  for (const char* text :
-       {kStatusJson, kMembersJson, kMemberJson, kEventsJson, kKeysJson, kTagsJson, kCertsJson,
-        kPingJson, kRttJson, kEventSentJson, kReachJson}) {
+  for (const char* text : {kStatusJson, kMembersJson, kMemberJson, kEventsJson, kKeysJson,
+                           kTagsJson, kCertsJson, kPingJson, kRttJson, kEventSentJson, kReachJson,
+                           kKeyStatusJson, kKeyHistoryJson, kKeyVerifyJson}) {
     EXPECT_EQ(CheckAnswer(text), "") << text;
   }
 }
@@ -77,6 +80,8 @@ TEST_F(Golden, EveryVerbInEveryForm) {
       {"rtt", {"rtt", "gw-2", "gw-3"}},
       {"event", {"event", "deploy", "v7"}},
       {"keys", {"keys", "ls"}},
+      {"keys_status", {"keys", "status"}},
+      {"keys_history", {"keys", "history"}},
       {"tags", {"tags"}},
       {"certs", {"certs", "ls", "--running"}},
   };
@@ -90,6 +95,24 @@ TEST_F(Golden, EveryVerbInEveryForm) {
       ExpectGolden(std::string(name) + "." + format + ".txt", result.out);
     }
   }
+}
+
+TEST_F(Golden, AFaultInTheKeysIsExit1) {
+  for (const char* format : {"table", "wide", "json", "jsonl", "tsv"}) {
+    const RunResult result = Ask({"keys", "verify", "-o", format});
+    EXPECT_EQ(result.exit, 1) << format << result.err;
+    ExpectGolden(std::string("keys_verify.") + format + ".txt", result.out);
+  }
+}
+
+TEST_F(Golden, WhatARotationWouldDo) {
+  for (const char* format : {"table", "jsonl", "tsv"}) {
+    const RunResult result =
+        Ask({"keys", "rotate", "--dry-run", "--skip", "gw-4", "--now", "-o", format});
+    EXPECT_EQ(result.exit, 0) << format << result.err;
+    ExpectGolden(std::string("keys_dry_run.") + format + ".txt", result.out);
+  }
+  for (const auto& request : daemon_.requests()) EXPECT_EQ(request.line.rfind("GET ", 0), 0u);
 }
 
 TEST_F(Golden, ReachIsAMatrixAndExitsWith1OnAFault) {

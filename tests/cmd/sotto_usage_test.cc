@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,18 @@ struct BadUsage {
   std::vector<std::string> args;
   std::string said;
 };
+
+void ExpectUsageErrors(std::span<const BadUsage> rows) {
+  for (const BadUsage& row : rows) {
+    const RunResult result = RunSotto(row.args);
+    EXPECT_EQ(result.exit, 2) << row.said << "\n" << result.err;
+    EXPECT_NE(result.err.find(row.said), std::string::npos) << row.said << "\n" << result.err;
+    EXPECT_EQ(result.err.rfind("error ", 0), 0u) << result.err;
+    EXPECT_LE(std::count(result.err.begin(), result.err.end(), '\n'), 8) << result.err;
+    EXPECT_EQ(result.err.find('\x1b'), std::string::npos);
+    EXPECT_EQ(result.out, "") << row.said;
+  }
+}
 
 TEST(Usage, NamesTheWrongWordAndTheNearestRightOne) {
   const BadUsage rows[] = {
@@ -38,7 +51,9 @@ TEST(Usage, NamesTheWrongWordAndTheNearestRightOne) {
       {{"forget"}, "\"sotto forget\" needs MEMBER"},
       {{"forget", "a", "b"}, "at most 1 word, and \"b\" is one too many"},
       {{"join"}, "\"sotto join\" needs ADDR"},
-      {{"keys"}, "\"sotto keys\" needs a verb: ls, generate or import"},
+      {{"keys"},
+       "\"sotto keys\" needs a verb: ls, status, rotate, prepare, activate, remove, verify, "
+       "history, generate or import"},
       {{"keys", "generate"}, "needs --to FILE"},
       {{"keys", "generate", "--to", "x", "--bits", "100"}, "want 128, 192 or 256"},
       {{"keys", "generate", "--to", "-"}, "needs --to FILE"},
@@ -67,15 +82,33 @@ TEST(Usage, NamesTheWrongWordAndTheNearestRightOne) {
       {{"--="}, "has no flag \"--\""},
       {{"---"}, "has no flag"},
   };
-  for (const BadUsage& row : rows) {
-    const RunResult result = RunSotto(row.args);
-    EXPECT_EQ(result.exit, 2) << row.said << "\n" << result.err;
-    EXPECT_NE(result.err.find(row.said), std::string::npos) << row.said << "\n" << result.err;
-    EXPECT_EQ(result.err.rfind("error ", 0), 0u) << result.err;
-    EXPECT_LE(std::count(result.err.begin(), result.err.end(), '\n'), 8) << result.err;
-    EXPECT_EQ(result.err.find('\x1b'), std::string::npos);
-    EXPECT_EQ(result.out, "") << row.said;
-  }
+  ExpectUsageErrors(rows);
+}
+
+TEST(Usage, OfTheKeysVerbs) {
+  const BadUsage rows[] = {
+      {{"keys", "rotat"}, "did you mean \"rotate\"?"},
+      {{"keys", "activate"}, "needs GEN"},
+      {{"keys", "activate", "new"}, "GEN is a key's number, got \"new\""},
+      {{"keys", "activate", "0"}, "GEN is a key's number"},
+      {{"keys", "activate", "13x"}, "GEN is a key's number"},
+      {{"keys", "activate", "99999999999999999999"}, "GEN is a key's number"},
+      {{"keys", "activate", "13", "14"}, "at most 1 word, and \"14\" is one too many"},
+      {{"keys", "activate", "13", "--skip", "a b"}, "is no member's name"},
+      {{"keys", "activate", "13", "--skip"}, "--skip needs a value: MEMBER"},
+      {{"keys", "activate", "13", "--retire-after", "soon"}, "--retire-after wants a time"},
+      {{"keys", "remove"}, "needs GEN"},
+      {{"keys", "remove", "--", "-1"}, "GEN is a key's number"},
+      {{"keys", "remove", "12", "--yes-lock-out", "a/b"}, "is no member's name"},
+      {{"keys", "rotate", "13"}, "takes no word, and \"13\" is one too many"},
+      {{"keys", "rotate", "--skip", ""}, "is no member's name"},
+      {{"keys", "rotate", "--retire-after", "99999d"}, "--retire-after wants a time"},
+      {{"keys", "rotate", "--now", "--retire-after", "1h"}, "--now removes the old key at once"},
+      {{"keys", "rotate", "--timeout", "0"}, "want a time such as 500ms"},
+      {{"keys", "history", "--limit", "0"}, "whole number from 1"},
+      {{"keys", "status", "--wiat"}, "did you mean \"--wait\"?"},
+  };
+  ExpectUsageErrors(rows);
 }
 
 TEST(Usage, SurvivesEveryMixOfOddWords) {
@@ -123,6 +156,13 @@ TEST(Help, EveryVerbHasItsOwn) {
                                                        {"tags", "unset"},
                                                        {"keys"},
                                                        {"keys", "ls"},
+                                                       {"keys", "status"},
+                                                       {"keys", "rotate"},
+                                                       {"keys", "prepare"},
+                                                       {"keys", "activate"},
+                                                       {"keys", "remove"},
+                                                       {"keys", "verify"},
+                                                       {"keys", "history"},
                                                        {"keys", "generate"},
                                                        {"keys", "import"},
                                                        {"kek"},

@@ -105,7 +105,7 @@ int DryRun(Context& context, KeyCalls& calls, const RotationOrder& order) {
     if (picture.living_reached > 0) {
       spread += " (" + std::to_string(picture.living_reached) + " do already)";
     }
-    if (!skipped.empty()) spread += ", not for " + JoinWords(skipped);
+    if (!order.skip.empty()) spread += ", not for " + JoinWords(order.skip);
     if (!absent.empty()) spread += "; absent: " + JoinWords(absent);
     line(Step::kSpread, spread);
     line(Step::kActivate, "let all seal with " + to);

@@ -37,6 +37,15 @@ struct Standing {
   std::string text;  // "3 of 5 members alive, views agree 2 of 4"
 };
 
+// Every living member seals with the active key, as far as this node knows; and it opens theirs.
+bool KeyAgreed(const json::value& data, const json::value& keys) {
+  for (const json::value& note : ArrayOf(Member(data, "notes"))) {
+    const std::string code = TextOf(Member(note, "code"));
+    if (code == "KEY_TROUBLE" || code == "KEY_BEHIND" || code == "KEY_MISMATCH") return false;
+  }
+  return TrueOf(Member(keys, "key_agreed"));
+}
+
 // `keys`: the daemon's word on the keys, where it was asked.
 Standing Judge(const json::value& data, const json::value& keys, const Flags& flags) {
   Standing standing;
@@ -55,7 +64,7 @@ Standing Judge(const json::value& data, const json::value& keys, const Flags& fl
   if (flags.views_agree && (agree < known || known + 1 < alive)) {
     standing.missing.push_back("all views to agree");
   }
-  if (flags.key_agreed && !TrueOf(Member(keys, "key_agreed"))) {
+  if (flags.key_agreed && !KeyAgreed(data, keys)) {
     standing.missing.push_back("every living member to seal with the active key");
   }
   return standing;
