@@ -197,7 +197,7 @@ awaitable<absl::Status> Conversation::Open() {
   const auto released =
       host_->cache().AddCertificate(channel_->peer().certificate, host_->UnixSeconds());
   Preamble theirs;
-  // Not one expression: GCC 12 destroys what a co_await within ?: gives twice.
+  // Not in one expression: GCC 12 awaits both.
   if (is_server_) {
     status = co_await OpenAsServer(&theirs);
   } else {

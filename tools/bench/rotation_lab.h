@@ -1,5 +1,5 @@
-// Full nodes with the daemon's own key keepers over one SQLite database, and an operator who rotates
-// their key. What the rotation bench measures with.
+// Full nodes with the daemon's own key keepers over one SQLite database, and an operator who
+// rotates their key. What the rotation bench measures with.
 //
 // One node can be cut off: it runs on a thread of its own, so that its streams can be told from
 // those of others. Nodes without the database have had it once, and then it was taken away.
