@@ -8,6 +8,8 @@
 namespace sotto {
 
 inline constexpr size_t kContactsMax = 64;
+// Hints that a start may bring along: as many as are dialled at once.
+inline constexpr size_t kHintsMax = 4;
 
 }  // namespace sotto
 

@@ -40,10 +40,11 @@ class KeyCourier {
   // A member seals with this key, which we hold and whose generation is higher than that of our own
   // sealing key. True: Keys() seals with it now.
   virtual bool UseNewer(KeyId id) = 0;
-  // Somebody seals with a key that we lack; told at most once a second.
-  virtual void OnUnknownKey(KeyId id) = 0;
-  // A member asks what we hold, and knows of this generation (0: it does not say).
-  virtual void OnKeysAsked(uint64_t generation) = 0;
+  // Somebody seals with a key that we lack; told at most once a second. True: the node is to open a
+  // stream to some member, over which the key may come.
+  virtual bool OnUnknownKey(KeyId id) = 0;
+  // A member asks what we hold, and knows of this generation (0: it does not say). As above.
+  virtual bool OnKeysAsked(uint64_t generation) = 0;
   // The answer, at most 512 bytes; `key_drops`: frames dropped for a key reason so far.
   virtual std::string Claim(uint64_t key_drops) = 0;
 };

@@ -181,6 +181,10 @@ absl::StatusOr<int> Node::Join(const std::vector<std::string>& contacts,
                      });
 }
 
+KnockAnswer Node::Knock(std::string_view address) {
+  return impl_->Run([&](NodeCore& core) { return core.Knock(address); });
+}
+
 absl::Status Node::Leave(std::chrono::milliseconds timeout) {
   timeout = Bounded(timeout);
   return impl_->Wait(timeout, absl::OkStatus(), [timeout](NodeCore& core, auto done) {

@@ -84,6 +84,9 @@ struct NodeOptions {
   std::vector<std::string> bind;       // "10.0.3.11:7950", "[::1]:0"; UDP and TCP; at least one
   std::vector<std::string> advertise;  // empty: what is bound
   std::vector<std::string> join;       // contacts, "host:port"
+  // Addresses where a member may be, as for Knock; each is dialled once, before this member says
+  // its first word. At most kHintsMax.
+  std::vector<std::string> hints;
   std::vector<Tag> tags;
   ProtocolOptions protocol = ProtocolOptions::Lan();
   TlsMaterial tls;
@@ -209,6 +212,14 @@ struct QueryParams {
 using QueryReplyCallback = std::function<void(const QueryReply&)>;
 using QueryEndCallback = std::function<void(const QuerySummary&)>;
 
+// What became of a hint.
+enum class KnockAnswer : uint8_t {
+  kBegun,    // it is being dialled
+  kLater,    // it rests after a failure, or enough others are being dialled
+  kInvalid,  // no "host:port"
+  kSilent,   // this node has left or is leaving, or another runs under its name
+};
+
 class Node {
  public:
   // Binds, builds TLS, and begins. ADDRESS_IN_USE, ADDRESS_INVALID, ADDRESS_UNROUTABLE,
@@ -234,6 +245,10 @@ class Node {
   // on for ever all the same. Begun only: 0.
   absl::StatusOr<int> Join(const std::vector<std::string>& contacts,
                            std::chrono::milliseconds timeout);
+  // Dials an address once, on the word of somebody who need not be believed, such as a row of a
+  // database. A member of this cluster that answers there is joined as through a contact; anybody
+  // else is forgotten, and dialled again only after a pause that grows. Never waits.
+  KnockAnswer Knock(std::string_view address);
   // Says goodbye and waits until it was heard, or `timeout` passed (DEADLINE_EXCEEDED: it was still
   // sent). The node stays up, silent. Begun only: OK.
   absl::Status Leave(std::chrono::milliseconds timeout);

@@ -106,6 +106,7 @@ absl::Status NodeCore::Prepare() {
     lookup_result_ = FramePeer{boot_id, alive->alive->x25519_public};
     return static_cast<const FramePeer*>(&lookup_result_);
   });
+  for (const std::string& hint : options_.hints) static_cast<void>(TryKnock(hint));
   PublishView();
   return absl::OkStatus();
 }

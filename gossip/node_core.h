@@ -35,6 +35,7 @@
 #include "crypto/frame_codec.h"
 #include "crypto/tls_context.h"
 #include "gossip/coordinate.h"
+#include "gossip/knock_list.h"
 #include "gossip/message_inbox.h"
 #include "gossip/node.h"
 #include "gossip/node_callbacks.h"
@@ -73,6 +74,7 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   // `done` is called once, on the strand.
   void Join(const std::vector<std::string>& contacts, std::chrono::milliseconds timeout,
             std::function<void(absl::StatusOr<int>)> done);
+  KnockAnswer Knock(std::string_view address);
   void Leave(std::chrono::milliseconds timeout, std::function<void(absl::Status)> done);
   absl::Status SendEvent(std::string_view name, std::string_view payload, bool coalesce);
   absl::StatusOr<QueryId> Query(QueryParams params, QueryReplyCallback on_reply,
@@ -153,6 +155,9 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
     std::weak_ptr<StreamChannel> channel;  // of the one that is being sent
     bool running = false;
   };
+  // Contacts are counted from 0, hints from here.
+  static constexpr uint32_t kFirstKnock = uint32_t{1} << 31;
+
   // A Ping() that waits for two answers.
   struct PingWait {
     PingResult result;
@@ -197,8 +202,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   const Endpoint* Reachable(const Statement& alive) const;
   StreamTarget TargetOf(const Statement& alive) const;
   void AddRoute(const Endpoint& to, StreamTarget* target) const;
-  boost::asio::awaitable<absl::StatusOr<StreamTarget>> ResolveContact(uint32_t index);
+  boost::asio::awaitable<absl::StatusOr<StreamTarget>> ResolveContact(std::string contact);
   boost::asio::awaitable<void> DriveSync(StartSync action);
+  KnockAnswer TryKnock(std::string_view address);
+  void FinishContact(uint32_t index, SyncResult result);
   boost::asio::awaitable<void> Accept(size_t acceptor);
 
   // The Alive to reach a member by; null if it has said none.
@@ -254,6 +261,10 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   std::vector<Endpoint> advertised_;
   std::vector<std::string> contacts_;
   std::map<uint32_t, std::string> contact_members_;  // who answered there last
+  // Hints being dialled, by the index that the core knows them under.
+  std::map<uint32_t, std::string> knocks_;
+  uint32_t next_knock_ = kFirstKnock;
+  KnockList knock_list_;
 
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer housekeeping_;

@@ -119,9 +119,8 @@ StreamTarget NodeCore::TargetOf(const Statement& alive) const {
   return target;
 }
 
-awaitable<absl::StatusOr<StreamTarget>> NodeCore::ResolveContact(uint32_t index) {
+awaitable<absl::StatusOr<StreamTarget>> NodeCore::ResolveContact(std::string contact) {
   const auto self = shared_from_this();
-  const std::string contact = contacts_[index];
   StreamTarget target;
   target.text = contact;
   const absl::StatusOr<HostPort> parts = SplitHostPort(contact);
@@ -158,14 +157,16 @@ awaitable<void> NodeCore::DriveSync(StartSync action) {
   const auto* contact = std::get_if<ContactId>(&action.target);
   bool dial = true;
   if (contact != nullptr) {
-    absl::StatusOr<StreamTarget> resolved = co_await ResolveContact(contact->index);
+    const bool is_hint = contact->index >= kFirstKnock;
+    const std::string text = is_hint ? knocks_.at(contact->index) : contacts_[contact->index];
+    absl::StatusOr<StreamTarget> resolved = co_await ResolveContact(text);
     if (resolved.ok()) {
       target = *std::move(resolved);
     } else {
       result.status = resolved.status();
       dial = false;
-      Log(LogLevel::kWarn, "contact_failed",
-          {{"peer", contacts_[contact->index]},
+      Log(is_hint ? LogLevel::kInfo : LogLevel::kWarn, "contact_failed",
+          {{"peer", text},
            {"code", ErrorCode(result.status)},
            {"error", std::string(result.status.message())}});
     }
@@ -177,21 +178,30 @@ awaitable<void> NodeCore::DriveSync(StartSync action) {
   protocol_->HandleSyncFinished(Now(), action.id, result.outcome,
                                 result.answered ? &result.peer : nullptr);
   Pump();
-  if (contact != nullptr) {
-    if (result.outcome == SyncOutcome::kSelf) {
-      result.status = CodedError(absl::StatusCode::kFailedPrecondition, "CONTACT_IS_SELF",
-                                 "this address leads back to this node");
-    }
-    if (result.answered) contact_members_[contact->index] = result.peer.name;
-    const bool good =
-        result.outcome == SyncOutcome::kEqual || result.outcome == SyncOutcome::kMerged;
-    FinishJoins(contact->index, good ? absl::OkStatus() : result.status);
+  if (contact != nullptr) FinishContact(contact->index, std::move(result));
+}
+
+void NodeCore::FinishContact(uint32_t index, SyncResult result) {
+  const bool good = result.outcome == SyncOutcome::kEqual || result.outcome == SyncOutcome::kMerged;
+  if (index >= kFirstKnock) {
+    const auto knock = knocks_.extract(index);
+    if (knock.empty()) return;
+    knock_list_.End(Now(), knock.mapped(), good || result.outcome == SyncOutcome::kBusy);
+    return;
   }
+  if (result.outcome == SyncOutcome::kSelf) {
+    result.status = CodedError(absl::StatusCode::kFailedPrecondition, "CONTACT_IS_SELF",
+                               "this address leads back to this node");
+  }
+  if (result.answered) contact_members_[index] = result.peer.name;
+  FinishJoins(index, good ? absl::OkStatus() : result.status);
 }
 
 void NodeCore::Perform(const StartSync& action) {
+  const auto* contact = std::get_if<ContactId>(&action.target);
+  const uint32_t knock = contact != nullptr && contact->index >= kFirstKnock ? contact->index : 0;
   asio::co_spawn(executor_, DriveSync(action),
-                 [weak = weak_from_this(), id = action.id](const std::exception_ptr& error) {
+                 [weak = weak_from_this(), id = action.id, knock](const std::exception_ptr& error) {
                    const auto self = weak.lock();
                    if (!error || !self || self->stopped_) return;
                    // No memory or no thread: the core must hear of it, or it waits for ever.
@@ -199,6 +209,7 @@ void NodeCore::Perform(const StartSync& action) {
                    self->protocol_->HandleSyncFinished(self->Now(), id, SyncOutcome::kUnreachable,
                                                        nullptr);
                    self->Pump();
+                   if (knock != 0) self->FinishContact(knock, {});
                  });
 }
 

@@ -73,6 +73,27 @@ void NodeCore::Join(const std::vector<std::string>& contacts, std::chrono::milli
   Pump();
 }
 
+KnockAnswer NodeCore::Knock(std::string_view address) {
+  const KnockAnswer answer = TryKnock(address);
+  if (answer == KnockAnswer::kBegun) Pump();
+  return answer;
+}
+
+KnockAnswer NodeCore::TryKnock(std::string_view address) {
+  const std::string text(address);
+  if (!SplitHostPort(text).ok()) return KnockAnswer::kInvalid;
+  if (stopped_ || protocol_->standing().left) return KnockAnswer::kSilent;
+  if (!knock_list_.Begin(Now(), text)) return KnockAnswer::kLater;
+  const uint32_t index = next_knock_++;
+  if (next_knock_ == 0) next_knock_ = kFirstKnock;
+  if (!protocol_->Knock(Now(), ContactId{index})) {
+    knock_list_.End(Now(), text, true);
+    return KnockAnswer::kSilent;
+  }
+  knocks_.emplace(index, text);
+  return KnockAnswer::kBegun;
+}
+
 void NodeCore::FinishJoins(uint32_t contact, const absl::Status& status) {
   const auto joins = joins_;
   if (!joins.empty()) PublishView();  // whoever waited sees it at once
@@ -228,7 +249,7 @@ void NodeCore::TakeKey(const std::string& from, const std::string& wrapped) {
 void NodeCore::NoteUnknownKey(KeyId id) {
   if (!options_.courier || Now() < unknown_key_told_) return;
   unknown_key_told_ = Now() + Duration::Seconds(1);
-  options_.courier->OnUnknownKey(id);
+  if (options_.courier->OnUnknownKey(id)) SeekKeys();
 }
 
 void NodeCore::ConsiderSealing(KeyId id) {
@@ -247,7 +268,7 @@ void NodeCore::AnswerKeysQuery(const ReceivedQuery& query) {
     uint64_t generation = 0;
     // What is no number says nothing.
     static_cast<void>(absl::SimpleAtoi(query.payload, &generation));
-    options_.courier->OnKeysAsked(generation);
+    if (options_.courier->OnKeysAsked(generation)) SeekKeys();
     claim = options_.courier->Claim(stats_.drops[static_cast<size_t>(DropReason::kUnknownKey)] +
                                     stats_.drops[static_cast<size_t>(DropReason::kBadTag)]);
   }

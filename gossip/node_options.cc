@@ -44,6 +44,13 @@ absl::Status ValidateAddresses(const NodeOptions& options) {
     const auto parts = SplitHostPort(contact);
     if (!parts.ok()) return WithContext(parts.status(), "join");
   }
+  if (options.hints.size() > kHintsMax) {
+    return Invalid("OPTIONS_INVALID", "hints", absl::StrCat("at most ", kHintsMax));
+  }
+  for (const std::string& hint : options.hints) {
+    const auto parts = SplitHostPort(hint);
+    if (!parts.ok()) return WithContext(parts.status(), "hints");
+  }
   return absl::OkStatus();
 }
 

@@ -381,6 +381,8 @@ Say Protocol::PrepareAnswer(Instant now, const Hash256& query, std::string_view 
   return impl_->PrepareAnswer(now, query, payload);
 }
 void Protocol::AddContact(Instant now, ContactId contact) { impl_->AddContact(now, contact); }
+
+bool Protocol::Knock(Instant now, ContactId contact) { return impl_->Knock(now, contact); }
 void Protocol::Leave(Instant now) { impl_->Leave(now); }
 void Protocol::SetTags(Instant now, std::vector<Tag> tags) { impl_->SetTags(now, std::move(tags)); }
 void Protocol::Reannounce(Instant now, std::vector<Endpoint> addresses) {

@@ -198,6 +198,10 @@ class Protocol {
   // ---- commands ---------------------------------------------------------------------------------
   // Adds a contact; it is tried at once. The index is the driver's for the name it resolves.
   void AddContact(Instant now, ContactId contact);
+  // A contact for one attempt: dialled now, or at Start, and forgotten whatever comes of it. The
+  // index is a fresh one of the driver's. False: this member is silent or leaving; nobody is
+  // dialled.
+  bool Knock(Instant now, ContactId contact);
   // Says goodbye, and emits LeaveFinished when it has been heard.
   void Leave(Instant now);
   // Replaces our tags; sorted by key, at most kTagsBytesMax (the driver has checked).

@@ -126,6 +126,7 @@ class Protocol::Impl {
   Say PrepareQuery(Instant now, const QueryRequest& request);
   Say PrepareAnswer(Instant now, const Hash256& query, std::string_view payload);
   void AddContact(Instant now, ContactId contact);
+  bool Knock(Instant now, ContactId contact);
   void Leave(Instant now);
   void SetTags(Instant now, std::vector<Tag> tags);
   void Reannounce(Instant now, std::vector<Endpoint> addresses);
@@ -374,6 +375,9 @@ class Protocol::Impl {
   void BeginSync(Sync sync, SyncTarget target);
   void OnContactTimer(uint32_t index);
   void OnContactFinished(uint32_t index, SyncOutcome outcome, const Source* peer);
+  void ForgetKnock(uint32_t index, bool answered);
+  // Whoever knows nobody starts by a contact: what its cluster has said is history.
+  void ExpectStart();
   void OnRetryTimer();
   void ArmRetry();
   void StartRoutineSync();
@@ -548,6 +552,7 @@ class Protocol::Impl {
     std::string member;  // who answered there last
     int attempts = 0;
     bool in_flight = false;
+    bool once = false;  // a knock
   };
   std::map<uint32_t, Contact> contacts_;
   std::set<uint32_t> first_round_;  // contacts whose first answer we await before announcing

@@ -33,7 +33,8 @@ Say Protocol::Impl::PrepareQuery(Instant now, const QueryRequest& request) {
                      timeout <= Duration::Millis(kQueryTimeoutMsMax) && request.relays >= 0 &&
                      request.relays <= kQueryRelaysMax;
   if (!valid) return {{SayVerdict::kInvalid}, {}};
-  if (IsInternalName(request.name) && !InternalQueries().contains(request.name)) {
+  const bool known = InternalQueries().contains(request.name) || request.name == kKeysQueryName;
+  if (IsInternalName(request.name) && !known) {
     return {{SayVerdict::kReserved}, {}};
   }
   SaidQuery query{request.name,

@@ -151,15 +151,27 @@ void Protocol::Impl::HandleSyncFinished(Instant now, SyncId id, SyncOutcome outc
 void Protocol::Impl::AddContact(Instant now, ContactId contact) {
   Enter(now);
   const Contact& entry = contacts_[contact.index];
-  if (members_.size() == 1) {
-    // Whoever knows nobody starts by this: what the contact's cluster has said is history.
-    events_begun_ = false;
-    if (standing_.announced) contact_answered_ = false;
-  }
+  ExpectStart();
   if (!started_) return;
   // Asked for again: the back-off is over, unless who answers there is alive here.
   const MemberEntry* member = entry.member.empty() ? nullptr : FindMember(entry.member);
   if (!member || (member != own_ && !member->IsLiving())) OnContactTimer(contact.index);
+}
+
+void Protocol::Impl::ExpectStart() {
+  if (members_.size() != 1) return;
+  events_begun_ = false;
+  if (standing_.announced) contact_answered_ = false;
+}
+
+bool Protocol::Impl::Knock(Instant now, ContactId contact) {
+  Enter(now);
+  if (IsSilent() || standing_.leaving) return false;
+  SOTTO_CHECK(!contacts_.contains(contact.index));
+  ExpectStart();
+  contacts_[contact.index].once = true;
+  if (started_) OnContactTimer(contact.index);
+  return true;
 }
 
 void Protocol::Impl::OnContactTimer(uint32_t index) {
@@ -185,6 +197,11 @@ void Protocol::Impl::OnContactFinished(uint32_t index, SyncOutcome outcome, cons
     contact.member = peer->name;
     if (!std::exchange(contact_answered_, true) && standing_.announced) BeginSettling();
   }
+  first_round_.erase(index);
+  if (contact.once) {
+    ForgetKnock(index, answered);
+    return TryAnnounce();
+  }
   // One that answered without a word of itself was starting as well: until it is in the table, it
   // is asked again soon.
   const bool known = answered && FindMember(peer->name) != nullptr;
@@ -197,8 +214,13 @@ void Protocol::Impl::OnContactFinished(uint32_t index, SyncOutcome outcome, cons
                             : JitteredBackOff(options_.retry_min, options_.retry_max,
                                               contact.attempts - 1, sync_rng_);
   Arm(TimerKind::kContact, now_ + wait, index);
-  first_round_.erase(index);
   TryAnnounce();
+}
+
+void Protocol::Impl::ForgetKnock(uint32_t index, bool answered) {
+  contacts_.erase(index);
+  // Nobody is left to ask how far a cluster is: as at a start without contacts.
+  if (!answered && contacts_.empty() && members_.size() == 1) events_begun_ = true;
 }
 
 void Protocol::Impl::ScheduleContactOf(const MemberEntry& member) {

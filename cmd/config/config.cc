@@ -175,6 +175,8 @@ class Loader {
     WorkOutKekPath();
     std::string& url = config().store.url;
     if (url.empty()) url = absl::StrCat("sqlite:", config().node.state_dir, "/sotto.db");
+    // One host has other ways.
+    if (!IsSet("discovery.enabled")) config().discovery.enabled = !url.starts_with("sqlite:");
     const auto found = chosen_.find(FindKey("store.url"));
     if (found == chosen_.end() || !url.starts_with("sqlite:")) return;
     const absl::StatusOr<std::string> path = SqlitePath(url);

@@ -61,6 +61,10 @@ struct Config {
     Duration poll = Duration::Seconds(10);
     std::string when_down = "cached";  // or "refuse"
   };
+  struct Discovery {
+    bool enabled = false;  // default: whether the store is on a server
+    Duration interval = Duration::Seconds(60);
+  };
   struct Rotation {
     Duration interval = Duration::Hours(24 * 30);  // 0: no schedule
     Duration retire_after = Duration::Hours(24);
@@ -86,6 +90,7 @@ struct Config {
   Gossip gossip;
   Encryption encryption;
   Store store;
+  Discovery discovery;
   Rotation rotation;
   Tls tls;  // [sync.tls]
   Admin admin;

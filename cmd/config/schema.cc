@@ -24,6 +24,7 @@ namespace {
 using Node = Config::Node;
 using Gossip = Config::Gossip;
 using Encryption = Config::Encryption;
+using Discovery = Config::Discovery;
 using Rotation = Config::Rotation;
 using Store = Config::Store;
 using Tls = Config::Tls;
@@ -270,6 +271,15 @@ constexpr KeySpec kSchema[] = {
         "store.when_down", kText, "cached",
         "a start while the database is away: with the keys sealed in node.state_dir, or not",
         "cached|refuse"),
+
+    Key<&Config::discovery, &Discovery::enabled>(
+        "discovery.enabled", kBool, "",
+        "find the others through the store's table ClusterDiscovery, and be found; default: true "
+        "on a database server, false on SQLite"),
+    Ranged(Key<&Config::discovery, &Discovery::interval>(
+               "discovery.interval", kDuration, "60s",
+               "how often this node's row there is refreshed; others ignore one of 30 minutes"),
+           kSecond, 10 * kMinute),
 
     Ranged(Key<&Config::rotation, &Rotation::interval>(
                "rotation.interval", kDuration, "30d",

@@ -244,7 +244,8 @@ std::string Lab::ConfigText(const Node& node, const LabNodeSpec& spec) const {
       "\n\n[gossip]\nbind = ", QuotedList({node.bind}),
       "\nadvertise = ", QuotedList({node.advertised}), "\njoin = ", QuotedList(join),
       "\nprofile = ", Quoted(options_.profile), "\n\n[store]\nurl = ", Quoted(store),
-      "\n\n[sync.tls]\nca = ", Quoted(node.folder + "/ca.crt"),
+      // A raw UPDATE tells nobody, and who watches a demo or a test does not wait 10 s for it.
+      "\npoll = \"1s\"", "\n\n[sync.tls]\nca = ", Quoted(node.folder + "/ca.crt"),
       "\ncert = ", Quoted(node.folder + "/node.crt"), "\nkey = ", Quoted(node.folder + "/node.key"),
       "\n\n[admin]\nsocket = ", Quoted(node.folder + "/admin.sock"),
       "\n\n[log]\nlevel = \"info\"\nformat = \"text\"\n", spec.more_config);

@@ -411,6 +411,8 @@ absl::Status Story::Tell() {
   SOTTO_RETURN_IF_ERROR(KillOne(2));
   SOTTO_RETURN_IF_ERROR(Restart(2));
   SOTTO_RETURN_IF_ERROR(CutAndHeal());
+  SOTTO_RETURN_IF_ERROR(RotateWithoutOne(4));
+  SOTTO_RETURN_IF_ERROR(RawUpdate());
   SOTTO_RETURN_IF_ERROR(LeaveOne(4));
   SOTTO_RETURN_IF_ERROR(Foreigners());
   ShowMembers(0);

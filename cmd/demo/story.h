@@ -48,6 +48,8 @@ class Story {
   absl::Status KillOne(int victim);
   absl::Status Restart(int node);
   absl::Status CutAndHeal();
+  absl::Status RotateWithoutOne(int absent);
+  absl::Status RawUpdate();
   absl::Status LeaveOne(int node);
   absl::Status Foreigners();
   absl::Status Tell();
@@ -64,6 +66,7 @@ class Story {
   // Waits until each of `observers` shows `member` as `state`, and says when each did.
   absl::Status WaitState(const std::vector<int>& observers, int member, std::string_view state,
                          Lab::Millis limit, Lab::Clock::time_point begin);
+  absl::Status AwaitSealing(const std::vector<int>& nodes, const std::string& id);
   absl::StatusOr<int> AddForeigner(bool foreign_certificate);
   // What the five say of refusals: code to count.
   std::map<std::string, int64_t> Refusals();

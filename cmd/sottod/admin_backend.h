@@ -130,6 +130,7 @@ class AdminBackend {
   virtual absl::StatusOr<ReachReport> Reach(std::chrono::milliseconds timeout) = 0;
   // Oldest first; empty for a member that nobody has suspected, or that is not known.
   virtual std::vector<CaseSummary> Cases(std::string_view member) = 0;
+  virtual KeyAdmin& keys() = 0;
   // A command that came in over the socket and how it ended, for the log.
   virtual void Audit(std::string_view call, int64_t uid, int64_t pid,
                      const absl::Status& outcome) = 0;

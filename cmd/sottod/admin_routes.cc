@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cmd/sottod/api_json.h"
+#include "cmd/sottod/api_keys_json.h"
 #include "cmd/sottod/api_request.h"
 #include "cmd/sottod/api_talk_json.h"
 #include "gossip/base/coded_error.h"
@@ -107,9 +108,61 @@ Answer GetTags(const Call& call) {
   return TagsJson(ObserverOf(call.backend), call.backend.Tags());
 }
 
+absl::StatusOr<KeyOverview> KeysOf(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({"ask", "removed"}));
+  SOTTO_ASSIGN_OR_RETURN(const std::optional<uint64_t> ask, call.target.Number("ask"));
+  SOTTO_ASSIGN_OR_RETURN(const std::optional<uint64_t> removed, call.target.Number("removed"));
+  return call.backend.keys().Keys(ask.value_or(0) != 0, removed.value_or(0) != 0);
+}
+
 Answer GetKeys(const Call& call) {
-  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({}));
-  return KeysJson(call.backend.Snapshot());
+  SOTTO_ASSIGN_OR_RETURN(const KeyOverview keys, KeysOf(call));
+  return KeysJson(ObserverOf(call.backend), keys);
+}
+
+Answer GetKeyStatus(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(const KeyOverview keys, KeysOf(call));
+  return KeyStatusJson(ObserverOf(call.backend), keys);
+}
+
+Answer GetKeyHistory(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(call.target.CheckQuery({"limit"}));
+  SOTTO_ASSIGN_OR_RETURN(const std::optional<uint64_t> limit, call.target.Number("limit"));
+  SOTTO_ASSIGN_OR_RETURN(
+      const std::vector<KeyHistoryRow> rows,
+      call.backend.keys().KeyHistory(std::min<uint64_t>(limit.value_or(100), 10'000)));
+  return KeyHistoryJson(ObserverOf(call.backend), rows);
+}
+
+// Who gave the order, as the history shows it.
+std::string ActorOf(const Call& call) { return absl::StrCat("uid ", call.request.peer_uid); }
+
+Answer PostKeyPrepare(const Call& call) {
+  SOTTO_RETURN_IF_ERROR(ParseEmptyBody(call.request.body));
+  SOTTO_ASSIGN_OR_RETURN(const PrepareOutcome outcome,
+                         call.backend.keys().PrepareKey({ActorOf(call)}));
+  return KeyPrepareJson(ObserverOf(call.backend), outcome);
+}
+
+Answer PostKeyActivate(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(ActivateOrder order, ParseActivateBody(call.request.body));
+  order.actor = ActorOf(call);
+  SOTTO_RETURN_IF_ERROR(call.backend.keys().ActivateKey(order));
+  return KeyStepJson("sotto.key_activate/1", ObserverOf(call.backend), order.generation);
+}
+
+Answer PostKeyRemove(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(RemoveOrder order, ParseRemoveBody(call.request.body));
+  order.actor = ActorOf(call);
+  SOTTO_RETURN_IF_ERROR(call.backend.keys().RemoveKey(order));
+  return KeyStepJson("sotto.key_remove/1", ObserverOf(call.backend), order.generation);
+}
+
+Answer PostKeyVerify(const Call& call) {
+  SOTTO_ASSIGN_OR_RETURN(const bool repair, ParseVerifyBody(call.request.body));
+  SOTTO_ASSIGN_OR_RETURN(const std::vector<KeyCheck> checks,
+                         call.backend.keys().VerifyKeys(repair, ActorOf(call)));
+  return KeyVerifyJson(ObserverOf(call.backend), checks);
 }
 
 Answer GetCerts(const Call& call) {
@@ -156,14 +209,27 @@ struct Route {
 };
 
 constexpr Route kRoutes[] = {
-    {"GET", "/v1/version", GetVersion}, {"GET", "/v1/status", GetStatus},
-    {"GET", "/v1/members", GetMembers}, {"GET", "/v1/events", GetEvents},
-    {"GET", "/v1/tags", GetTags},       {"GET", "/v1/keys", GetKeys},
-    {"GET", "/v1/certs", GetCerts},     {"POST", "/v1/join", PostJoin},
-    {"POST", "/v1/leave", PostLeave},   {"POST", "/v1/forget", PostForget},
-    {"POST", "/v1/tags", PostTags},     {"POST", "/v1/reload", PostReload},
-    {"POST", "/v1/event", PostEvent},   {"GET", "/v1/rtt", GetRtt},
+    {"GET", "/v1/version", GetVersion},
+    {"GET", "/v1/status", GetStatus},
+    {"GET", "/v1/members", GetMembers},
+    {"GET", "/v1/events", GetEvents},
+    {"GET", "/v1/tags", GetTags},
+    {"GET", "/v1/keys", GetKeys},
+    {"GET", "/v1/certs", GetCerts},
+    {"POST", "/v1/join", PostJoin},
+    {"POST", "/v1/leave", PostLeave},
+    {"POST", "/v1/forget", PostForget},
+    {"POST", "/v1/tags", PostTags},
+    {"POST", "/v1/reload", PostReload},
+    {"POST", "/v1/event", PostEvent},
+    {"GET", "/v1/rtt", GetRtt},
     {"GET", kReachPath, GetReach},
+    {"GET", "/v1/keys/status", GetKeyStatus},
+    {"GET", "/v1/keys/history", GetKeyHistory},
+    {"POST", "/v1/keys/prepare", PostKeyPrepare},
+    {"POST", "/v1/keys/activate", PostKeyActivate},
+    {"POST", "/v1/keys/remove", PostKeyRemove},
+    {"POST", "/v1/keys/verify", PostKeyVerify},
 };
 
 int HttpStatusOf(const absl::Status& status) {
@@ -210,8 +276,9 @@ Pace PaceOf(const ApiRequest& request) {
   const std::string_view target = request.target;
   const std::string_view path = target.substr(0, target.find('?'));
   if (path == kReachPath || path.starts_with(kPingPath)) return Pace::kCommand;
-  const bool asks_node = path == "/v1/status" || path == "/v1/keys" || path == "/v1/rtt" ||
-                         path.starts_with(kMemberPath);
+  // These ask the database, too.
+  if (path.starts_with("/v1/keys")) return Pace::kCommand;
+  const bool asks_node = path == "/v1/status" || path == "/v1/rtt" || path.starts_with(kMemberPath);
   return asks_node ? Pace::kSlowLook : Pace::kAtOnce;
 }
 

@@ -308,21 +308,6 @@ std::string TagsJson(const Observer& observer, const std::vector<Tag>& tags) {
   return Serialize(Envelope("sotto.tags/1", observer, TagsObject(tags)));
 }
 
-std::string KeysJson(const DaemonSnapshot& s) {
-  json::array keys;
-  for (const KeySummary& key : s.keys) {
-    const bool active = key.id == s.view->sealing_key;
-    keys.push_back(json::object{
-        {"id", Text(ToString(key.id))},
-        {"state", active ? "active" : "retired"},
-        {"algorithm", Text(ToString(key.algorithm))},
-        {"generation", key.generation},
-        {"kek", key.kek.empty() ? json::value(nullptr) : json::value(Text(key.kek))},
-        {"frames_sealed", active ? json::value(s.stats.frames_sealed) : json::value(nullptr)}});
-  }
-  return Serialize(Envelope("sotto.keys/1", ObserverOf(s), std::move(keys)));
-}
-
 std::string CertsJson(const DaemonSnapshot& s) {
   json::array certs;
   for (const CertificateSummary& c : s.certificates) {

@@ -31,7 +31,6 @@ std::string JoinJson(const Observer& observer, int answered);
 std::string LeaveJson(const Observer& observer, bool heard);
 std::string ForgetJson(const Observer& observer, std::string_view name);
 std::string TagsJson(const Observer& observer, const std::vector<Tag>& tags);
-std::string KeysJson(const DaemonSnapshot& snapshot);
 std::string CertsJson(const DaemonSnapshot& snapshot);
 std::string ReloadJson(const Observer& observer, const ReloadSummary& summary);
 

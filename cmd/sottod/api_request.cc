@@ -147,6 +147,20 @@ absl::StatusOr<std::string> SaidNameOf(const json::object& body) {
 
 }  // namespace
 
+absl::StatusOr<json::object> JsonBody(std::string_view text,
+                                      std::initializer_list<std::string_view> known) {
+  return ParseObject(text, known);
+}
+
+absl::StatusOr<std::vector<std::string>> JsonTexts(const json::object& body, std::string_view key,
+                                                   size_t count_max, size_t bytes_max) {
+  return TextsOf(body, key, count_max, bytes_max);
+}
+
+absl::StatusOr<bool> JsonBool(const json::object& body, std::string_view key, bool fallback) {
+  return BoolOf(body, key, fallback);
+}
+
 absl::Status BadRequest(std::string_view message) {
   return CodedError(absl::StatusCode::kInvalidArgument, "API_BAD_REQUEST", message);
 }

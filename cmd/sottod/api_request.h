@@ -4,6 +4,7 @@
 #ifndef SOTTO_CMD_SOTTOD_API_REQUEST_H_
 #define SOTTO_CMD_SOTTOD_API_REQUEST_H_
 
+#include <boost/json/object.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -71,6 +72,15 @@ absl::StatusOr<QueryOrder> ParseQueryBody(std::string_view text);
 
 // A call without arguments: nothing, or {}.
 absl::Status ParseEmptyBody(std::string_view text);
+
+// What bodies of other calls are made of: an object with none but the known keys; a list of texts,
+// empty where the key is absent; a truth value.
+absl::StatusOr<boost::json::object> JsonBody(std::string_view text,
+                                             std::initializer_list<std::string_view> known);
+absl::StatusOr<std::vector<std::string>> JsonTexts(const boost::json::object& body,
+                                                   std::string_view key, size_t count_max,
+                                                   size_t bytes_max);
+absl::StatusOr<bool> JsonBool(const boost::json::object& body, std::string_view key, bool fallback);
 
 }  // namespace sotto
 

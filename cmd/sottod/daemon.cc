@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cmd/sottod/admin_server.h"
+#include "cmd/sottod/discovery_keeper.h"
 #include "cmd/sottod/event_log.h"
 #include "cmd/sottod/event_ring.h"
 #include "cmd/sottod/handler_runner.h"
@@ -114,6 +115,7 @@ class Daemon {
     }
   } key_stop_;
   std::unique_ptr<KeyDesk> key_desk_;
+  std::unique_ptr<DiscoveryKeeper> discovery_;
   std::unique_ptr<NodeBackend> backend_;
   std::unique_ptr<Node::Subscription> subscription_;
   std::unique_ptr<AdminServer> server_;
@@ -168,6 +170,16 @@ absl::Status Daemon::Start(bool secrets_locked, bool accept_rollback) {
   view.key_desk = key_desk_.get();
   key_stop_.keeper = parts_.keeper.get();
   parts_.keeper->Begin(parts_.node.get());
+  if (config.discovery.enabled) {
+    DiscoveryKeeper::Options options;
+    options.cluster = config.node.cluster;
+    options.node = config.node.name;
+    options.interval = std::chrono::milliseconds(config.discovery.interval.millis());
+    options.log = [log = log_](const LogRecord& record) { log->Write(record); };
+    discovery_ =
+        std::make_unique<DiscoveryKeeper>(std::move(options), parts_.database, parts_.node.get());
+  }
+  view.discovery = discovery_.get();
   backend_ = std::make_unique<NodeBackend>(std::move(view), sources_, loaded_,
                                            std::move(parts_.tls_files));
   subscription_ = parts_.node->Watch([this](const WatchItem& item) { OnItem(item); },
@@ -205,6 +217,8 @@ DaemonExit Daemon::Run() {
   const bool all_done = server_->Stop(kAnswerGrace);
   if (leaver_.joinable()) leaver_.join();
   if (reloader_.joinable()) reloader_.join();
+  // It has said goodbye: nobody is to look for it here.
+  if (discovery_ != nullptr) discovery_->Stop(/*remove=*/true);
   // Before the node goes, whose queries they answer.
   handlers_->Replace({});
   log_->Write({LogLevel::kInfo, "stopped", {{"node", loaded_.config.node.name}}});

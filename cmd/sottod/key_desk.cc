@@ -74,7 +74,10 @@ absl::StatusOr<KeyOverview> KeyDesk::Keys(bool ask, bool removed) {
   out.store = report.status;
   out.blocked = report.blocked;
 
-  absl::StatusOr<std::shared_ptr<KeyTable>> table = keeper_->Table();
+  const bool is_away = keeper_->store_away() && !report.status.ok();
+  if (is_away) keeper_->Wake(KeyWake::kHint);
+  absl::StatusOr<std::shared_ptr<KeyTable>> table =
+      is_away ? absl::StatusOr<std::shared_ptr<KeyTable>>(report.status) : keeper_->Table();
   absl::StatusOr<KeyRows> rows = table.ok() ? (*table)->Read() : table.status();
   if (ask) {
     const bool rotating = rows.ok() && rows->next() != nullptr;

@@ -72,6 +72,7 @@ absl::StatusOr<std::shared_ptr<KeyTable>> OpenKeyTable(std::shared_ptr<Database>
 KeyKeeper::KeyKeeper(Options options, std::shared_ptr<Database> database,
                      std::shared_ptr<KeyAgent> agent)
     : options_(std::move(options)), database_(std::move(database)), agent_(std::move(agent)) {
+  store_away_ = options_.from_cache;
   report_.status = options_.table_status;
   report_.from_cache = options_.from_cache;
   if (report_.status.ok()) report_.last_read = std::chrono::system_clock::now();
@@ -199,8 +200,9 @@ absl::Status KeyKeeper::LookAtRowAlone() {
 }
 
 void KeyKeeper::Apply(const KeyLook& look, KeyTable& table) {
+  // Also where a member's frame, and not this look, made it seal with a newer key.
+  KeepDurable();
   if (look.ring_changed) {
-    KeepDurable();
     const KeyRing ring = agent_->ring();
     const absl::Status status = node_->RefreshKeys();
     LogRecord record{
@@ -336,6 +338,7 @@ void KeyKeeper::Publish(const absl::Status& status, bool read, std::chrono::micr
   }
   const KeyRing ring = agent_->ring();
   const RingKey* key = ring.Find(ring.sealing);
+  store_away_ = !read;
   const std::lock_guard lock(mutex_);
   ++report_.polls;
   report_.status = status;
@@ -403,7 +406,10 @@ void KeyKeeper::Ask(KeyTable* table, uint64_t generation) {
         gathering->over = true;
         gathering->changed.notify_all();
       });
-  if (!begun.ok()) return;
+  if (!begun.ok()) {
+    LogStatus("keys_not_asked", begun.status(), LogLevel::kInfo);
+    return;
+  }
   std::map<std::string, KeyAnswer> answers;
   {
     std::unique_lock lock(gathering->mutex);
@@ -463,15 +469,21 @@ bool KeyKeeper::UseNewer(KeyId id) {
   return true;
 }
 
-void KeyKeeper::OnUnknownKey(KeyId id) {
+// With the database away nobody waits for the next look, which may take until its deadline.
+bool KeyKeeper::ShouldSeek() const { return store_away_ && agent_->policy().keks != nullptr; }
+
+bool KeyKeeper::OnUnknownKey(KeyId id) {
   wanted_id_ = (uint64_t{1} << 32) | id.value;
   bell_.Ring(KeyWake::kUnknownKey);
+  return ShouldSeek();
 }
 
-void KeyKeeper::OnKeysAsked(uint64_t generation) {
-  if (generation == 0) return;
-  if (generation > agent_->ring().newest()) wanted_generation_ = generation;
+bool KeyKeeper::OnKeysAsked(uint64_t generation) {
+  if (generation == 0) return false;
   bell_.Ring(KeyWake::kHint);
+  if (generation <= agent_->ring().newest()) return false;
+  wanted_generation_ = generation;
+  return ShouldSeek();
 }
 
 std::string KeyKeeper::Claim(uint64_t key_drops) {

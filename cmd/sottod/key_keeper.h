@@ -75,6 +75,8 @@ class KeyKeeper final : public KeyCourier {
   KeyAgent& agent() { return *agent_; }
   const RotationSettings& rotation() const { return options_.rotation; }
   void Wake(KeyWake wake) { bell_.Ring(wake); }
+  // The last look did not reach the table: whoever only wants to see need not wait for another.
+  bool store_away() const { return store_away_; }
   // The table, or why there is none. SCHEMA_NOT_ALLOWED, DB_*.
   absl::StatusOr<std::shared_ptr<KeyTable>> Table();
 
@@ -90,8 +92,8 @@ class KeyKeeper final : public KeyCourier {
   std::string Offer(KeyId id) override;
   absl::Status Take(std::string_view from, std::string_view wrapped) override;
   bool UseNewer(KeyId id) override;
-  void OnUnknownKey(KeyId id) override;
-  void OnKeysAsked(uint64_t generation) override;
+  bool OnUnknownKey(KeyId id) override;
+  bool OnKeysAsked(uint64_t generation) override;
   std::string Claim(uint64_t key_drops) override;
 
  private:
@@ -107,6 +109,7 @@ class KeyKeeper final : public KeyCourier {
   absl::Status DoStep(const RotationPlan& plan, const std::vector<LivingMember>& living,
                       KeyTable& table);
   bool IsWanting() const;
+  bool ShouldSeek() const;
   void SeekWanted();
   void Publish(const absl::Status& status, bool read, std::chrono::microseconds took);
   void LogStatus(std::string_view event, const absl::Status& status, LogLevel level);
@@ -126,6 +129,7 @@ class KeyKeeper final : public KeyCourier {
   // key id with a bit above it; 0: nothing.
   std::atomic<uint64_t> wanted_generation_{0};
   std::atomic<uint64_t> wanted_id_{0};
+  std::atomic<bool> store_away_{false};  // the last look did not read the table
 
   // By the thread alone.
   std::string last_code_;

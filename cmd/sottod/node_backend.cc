@@ -78,6 +78,7 @@ DaemonSnapshot NodeBackend::Look() const {
   out.up_s = static_cast<double>((now_ns - started_ns_) / 1'000'000) / 1000;
   out.unix_ms = UnixMillis();
   out.now = Instant::FromNanos(now_ns);
+  out.lasting_notes = parts_.lasting_notes;
   const KeyReport report = parts_.keeper->Report();
   out.store = SummarizeStore(parts_.store_url, report);
   const KeyRing ring = parts_.keeper->agent().ring();
@@ -85,8 +86,8 @@ DaemonSnapshot NodeBackend::Look() const {
     out.keys.push_back({key.key->id(), key.key->algorithm(), key.key->generation(),
                         key.key->id() == ring.sealing ? report.kek : ""});
   }
+  AddDiscoveryNote(&out);
   out.handlers = parts_.handlers->Stats();
-  out.lasting_notes = parts_.lasting_notes;
   out.show_dead = config_.gossip.protocol.show_dead;
   out.show_left = config_.gossip.protocol.show_left;
   const int64_t trouble_ns = parts_.key_trouble_ns->load(std::memory_order_relaxed);
@@ -100,6 +101,23 @@ DaemonSnapshot NodeBackend::Look() const {
          absl::StrCat("the last reload was refused, nothing has changed: ", reload_refusal_)});
   }
   return out;
+}
+
+void NodeBackend::AddDiscoveryNote(DaemonSnapshot* out) const {
+  // A database that is away is told of already.
+  if (parts_.discovery == nullptr || !out->store.ok) return;
+  const absl::Status status = parts_.discovery->Report();
+  if (status.ok()) return;
+  std::string text = absl::StrCat(
+      "this node does not find others through the database, or is not "
+      "found: ",
+      Describe(status));
+  const std::string code = ErrorCode(status);
+  if (code == "DB_PERMISSION" || code == "DB_READ_ONLY" || code == "SCHEMA_NOT_ALLOWED") {
+    absl::StrAppend(&text, "; its role needs SELECT, INSERT, UPDATE and DELETE on ",
+                    "ClusterDiscovery, or set discovery.enabled = false");
+  }
+  out->lasting_notes.push_back({"DISCOVERY_FAILED", NoteLevel::kYellow, std::move(text)});
 }
 
 // Under mutex_.

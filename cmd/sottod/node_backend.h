@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cmd/sottod/admin_backend.h"
+#include "cmd/sottod/discovery_keeper.h"
 #include "cmd/sottod/handler_runner.h"
 #include "cmd/sottod/key_cache_keeper.h"
 #include "cmd/sottod/key_desk.h"
@@ -36,6 +37,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
     KeyDesk* key_desk = nullptr;
     KeyCacheKeeper* key_cache = nullptr;
     KekLoader kek_loader;
+    DiscoveryKeeper* discovery = nullptr;  // null: it is not enabled
     PeerKeeper* peers = nullptr;
     HandlerRunner* handlers = nullptr;
     DaemonLog* log = nullptr;
@@ -70,6 +72,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   absl::StatusOr<Duration> Rtt(std::string_view a, std::string_view b) override;
   absl::StatusOr<ReachReport> Reach(std::chrono::milliseconds timeout) override;
   std::vector<CaseSummary> Cases(std::string_view member) override;
+  KeyAdmin& keys() override { return *parts_.key_desk; }
   void Audit(std::string_view call, int64_t uid, int64_t pid, const absl::Status& outcome) override;
 
  private:
@@ -79,6 +82,7 @@ class NodeBackend final : public AdminBackend, private ReloadTarget {
   void ApplyHandlers(const std::vector<HandlerConfig>& handlers) override;
   absl::StatusOr<KekRingRef> ReadKeks(const Config& config) override;
   void ApplyKeks(const Config& config, const KekRingRef& keks) override;
+  void AddDiscoveryNote(DaemonSnapshot* out) const;
   void AddKeyNotes(const KeyReport& report, DaemonSnapshot* out) const;
   void LogReload(const absl::StatusOr<ReloadSummary>& result);
 

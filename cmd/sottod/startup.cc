@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cmd/sottod/discovery_keeper.h"
 #include "cmd/sottod/peer_keeper.h"
 #include "crypto/certificate.h"
 #include "crypto/envelope.h"
@@ -69,8 +70,8 @@ std::vector<std::string> ContactsOf(const Config& config, const PeerBook& peers,
     log({LogLevel::kInfo,
          "not_rejoining",
          {{"why",
-           "this node was taken out by `sotto leave`; contacts come from gossip.join or "
-           "`sotto join` alone"}}});
+           "this node was taken out by `sotto leave`; contacts come from gossip.join, "
+           "`sotto join` and the store's ClusterDiscovery alone"}}});
   }
   return contacts;
 }
@@ -284,6 +285,10 @@ KeyCachePlace KeyCachePlaceOf(const Config& config) {
   return {config.node.state_dir, config.node.cluster, config.node.name};
 }
 
+const std::vector<std::string>& AdvertisedAddresses(const Config& config) {
+  return config.gossip.advertise.empty() ? config.gossip.bind : config.gossip.advertise;
+}
+
 bool UsesKeyCache(const Config& config) { return config.store.when_down == "cached"; }
 
 TlsMaterial ToMaterial(const TlsFiles& files) {
@@ -309,6 +314,13 @@ absl::StatusOr<RunningParts> StartParts(const Config& config, bool accept_rollba
   options.bind = config.gossip.bind;
   options.advertise = config.gossip.advertise;
   options.join = ContactsOf(config, *parts.peers, parts.boot_number, log);
+  if (config.discovery.enabled && !parts.from_cache) {
+    options.hints = FirstHints(parts.database, config.node.cluster, config.node.name,
+                               AdvertisedAddresses(config));
+    if (!options.hints.empty()) {
+      log({LogLevel::kInfo, "hints", {{"addresses", absl::StrJoin(options.hints, ",")}}});
+    }
+  }
   options.tags = config.node.tags;
   options.protocol = config.gossip.protocol;
   options.tls = ToMaterial(parts.tls_files);

@@ -70,6 +70,9 @@ bool UsesKeyCache(const Config& config);
 absl::StatusOr<std::vector<CertificateSummary>> SummarizeCertificates(const TlsFiles& files,
                                                                       const std::string& cluster);
 
+// The addresses that others are told, as configured: "host:port".
+const std::vector<std::string>& AdvertisedAddresses(const Config& config);
+
 // What is odd about the addresses that others will be told; nothing when all is well.
 std::vector<HealthNote> CheckAdvertised(const Config& config, const NodeView& view);
 

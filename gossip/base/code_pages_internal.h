@@ -10,6 +10,7 @@ namespace sotto::internal {
 
 std::span<const CodeInfo> KekPages();
 std::span<const CodeInfo> KeysPages();
+std::span<const CodeInfo> RotationPages();
 std::span<const CodeInfo> TrustPages();
 std::span<const CodeInfo> DaemonPages();
 std::span<const CodeInfo> HandlerPages();

@@ -22,9 +22,9 @@ std::string Lower(std::string_view text) {
 std::vector<CodeInfo> Collect() {
   std::vector<CodeInfo> all;
   for (const auto pages :
-       {internal::KekPages(), internal::KeysPages(), internal::TrustPages(),
-        internal::DaemonPages(), internal::HandlerPages(), internal::MessagePages(),
-        internal::SaidPages(), internal::WordsPages()}) {
+       {internal::KekPages(), internal::KeysPages(), internal::RotationPages(),
+        internal::TrustPages(), internal::DaemonPages(), internal::HandlerPages(),
+        internal::MessagePages(), internal::SaidPages(), internal::WordsPages()}) {
     all.insert(all.end(), pages.begin(), pages.end());
   }
   std::sort(all.begin(), all.end(),

@@ -87,6 +87,11 @@ constexpr CodeInfo kPages[] = {
     {"DEMO_STEP_MISSED", "A step of the demo was not seen in time.",
      "A machine under heavy load, or a fault in the program.",
      "Try it again on an idle machine; report it with the output"},
+    {"DISCOVERY_FAILED", "This node cannot use the store's table ClusterDiscovery.",
+     "The database's role may not write or read it. Members known already are not concerned: new "
+     "nodes without gossip.join do not find this one, or it does not find them.",
+     "GRANT SELECT, INSERT, UPDATE, DELETE ON ClusterDiscovery TO the role of store.url; or name "
+     "contacts in gossip.join and set discovery.enabled = false"},
     {"FORGET_SELF", "A node can't be asked to forget itself.",
      "The name given is the name of the node that was asked.", "sotto leave; or ask another node"},
     {"INTERNAL", "Something that should not happen has happened.", "A fault in the program.",

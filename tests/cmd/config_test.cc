@@ -122,6 +122,20 @@ file = "/var/log/sottod.log"
   EXPECT_EQ(c.log.file, "/var/log/sottod.log");
 }
 
+TEST(LoadConfig, DiscoveryIsForDatabasesThatHostsShare) {
+  const auto enabled = [](const std::string& text) {
+    const ConfigResult result = Load(text);
+    EXPECT_THAT(Lines(result), ElementsAre()) << text;
+    return result.config.discovery.enabled;
+  };
+  EXPECT_FALSE(enabled(""));
+  EXPECT_FALSE(enabled("[store]\nurl = \"sqlite:s.db\"\n"));
+  EXPECT_TRUE(enabled("[store]\nurl = \"postgres://sotto@db/sotto\"\n"));
+  EXPECT_TRUE(enabled("[store]\nurl = \"mysql://sotto@db/sotto\"\n"));
+  EXPECT_FALSE(
+      enabled("[store]\nurl = \"mysql://sotto@db/sotto\"\n[discovery]\nenabled = false\n"));
+}
+
 TEST(LoadConfig, FillsInDefaults) {
   const ConfigResult result = Load("");
   EXPECT_THAT(Lines(result), ElementsAre());

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -110,8 +111,161 @@ DaemonSnapshot WithView(DaemonSnapshot snapshot, Change change) {
   return snapshot;
 }
 
+// A rotation on paper that a test steers: four known members, gw-5 dead; generation 12 is active.
+class FakeKeys final : public KeyAdmin {
+ public:
+  FakeKeys() {
+    overview_.cluster = "edge-prod";
+    overview_.store_url = "postgresql://db.internal/app";
+    overview_.leader = "gw-1";
+    overview_.retire_after_s = 86'400;
+    overview_.next_rotation_ms = 1'797'861'731'120;
+    KeyRowView active;
+    active.generation = 12;
+    active.id = KeyId{0x9f3c21aa};
+    active.state = "active";
+    active.algorithm = AeadAlgorithm::kAes256Gcm;
+    active.kek = "LSfGgNInMfs";
+    active.held_here = active.seals_here = true;
+    active.frames_sealed = 91'223'117;
+    active.created_ms = active.activated_ms = 1'795'000'000'000;
+    active.actor = "schedule (gw-1)";
+    overview_.keys = {active};
+    for (const char* name : {"gw-1", "gw-2", "gw-3", "gw-5"}) {
+      KeyHolderView holder;
+      holder.name = name;
+      holder.state = MemberState::kAlive;
+      holder.held = holder.sealing = 12;
+      holder.seen_s_ago = 2.5;
+      holder.in_store = holder.answered = true;
+      holder.key_drops = 0;
+      overview_.members.push_back(holder);
+    }
+    overview_.members[2].state = MemberState::kSuspect;
+    overview_.members[3].state = MemberState::kDead;
+    overview_.members[3].answered = false;
+    overview_.members[3].key_drops = std::nullopt;
+    overview_.members[3].seen_s_ago = 7'200;
+  }
+
+  // What every later call sees; called with the lock held by Change alone.
+  void Change(const std::function<void(KeyOverview&)>& change) {
+    std::lock_guard lock(mutex_);
+    change(overview_);
+  }
+  // Runs at each Keys(), so that a rotation goes on by itself.
+  void OnLook(std::function<void(KeyOverview&)> on_look) {
+    std::lock_guard lock(mutex_);
+    on_look_ = std::move(on_look);
+  }
+  // The status of the next calls of that name: "prepare", "activate", "remove", "verify", "keys".
+  void Fail(const std::string& call, absl::Status status) {
+    std::lock_guard lock(mutex_);
+    failures_[call] = std::move(status);
+  }
+  std::vector<std::string> calls() const {
+    std::lock_guard lock(mutex_);
+    return calls_;
+  }
+
+  absl::StatusOr<KeyOverview> Keys(bool, bool removed) override {
+    std::lock_guard lock(mutex_);
+    if (const absl::Status status = Failure("keys"); !status.ok()) return status;
+    if (on_look_) on_look_(overview_);
+    KeyOverview out = overview_;
+    if (!removed) {
+      std::erase_if(out.keys, [](const KeyRowView& key) { return key.state == "removed"; });
+    }
+    return out;
+  }
+
+  absl::StatusOr<PrepareOutcome> PrepareKey(const PrepareOrder& order) override {
+    std::lock_guard lock(mutex_);
+    calls_.push_back("prepare by " + order.actor);
+    if (const absl::Status status = Failure("prepare"); !status.ok()) return status;
+    PrepareOutcome out{13, KeyId{0x41d077be}, 12, KeyId{0x9f3c21aa}, "LSfGgNInMfs", true};
+    if (overview_.keys.front().state == "prepared") return out;
+    out.resumed = false;
+    KeyRowView next = overview_.keys.front();
+    next.generation = 13;
+    next.id = out.id;
+    next.state = "prepared";
+    next.seals_here = false;
+    next.frames_sealed = std::nullopt;
+    next.activated_ms = 0;
+    next.actor = order.actor;
+    overview_.keys.insert(overview_.keys.begin(), next);
+    return out;
+  }
+
+  absl::Status ActivateKey(const ActivateOrder& order) override {
+    std::lock_guard lock(mutex_);
+    std::string call = "activate " + std::to_string(order.generation) + " by " + order.actor;
+    for (const std::string& name : order.skip) call += " without " + name;
+    if (order.retire_after_s) call += " retire " + std::to_string(*order.retire_after_s);
+    calls_.push_back(call);
+    if (const absl::Status status = Failure("activate"); !status.ok()) return status;
+    for (KeyRowView& key : overview_.keys) {
+      if (key.state == "active" && key.generation != order.generation) {
+        key.state = "retired";
+        key.retire_at_ms = 1'795'356'131'120;
+        key.seals_here = false;
+      } else if (key.generation == order.generation) {
+        key.state = "active";
+        key.activated_ms = 1'795'269'731'120;
+        key.seals_here = true;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status RemoveKey(const RemoveOrder& order) override {
+    std::lock_guard lock(mutex_);
+    std::string call = "remove " + std::to_string(order.generation) + " by " + order.actor;
+    for (const std::string& name : order.lock_out) call += " lock out " + name;
+    calls_.push_back(call);
+    if (const absl::Status status = Failure("remove"); !status.ok()) return status;
+    for (KeyRowView& key : overview_.keys) {
+      if (key.generation == order.generation) key.state = "removed";
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<KeyHistoryRow>> KeyHistory(uint64_t limit) override {
+    std::vector<KeyHistoryRow> rows = {
+        {1'795'269'731'120, "uid 0", "activate", "instead of generation 11", 12, KeyId{0x9f3c21aa}},
+        {1'795'269'000'000, "uid 0", "prepare", "", 12, KeyId{0x9f3c21aa}}};
+    if (rows.size() > limit) rows.resize(limit);
+    return rows;
+  }
+
+  absl::StatusOr<std::vector<KeyCheck>> VerifyKeys(bool repair, const std::string&) override {
+    std::lock_guard lock(mutex_);
+    const absl::Status status = Failure("verify");
+    std::vector<KeyCheck> checks = {{"the table has exactly one ACTIVE key", absl::OkStatus()}};
+    if (repair) checks.insert(checks.begin(), {"the table was mended", absl::OkStatus(), true});
+    checks.push_back({"the table is not older than this node", repair ? absl::OkStatus() : status});
+    return checks;
+  }
+
+ private:
+  absl::Status Failure(const std::string& call) const {
+    const auto found = failures_.find(call);
+    return found == failures_.end() ? absl::OkStatus() : found->second;
+  }
+
+  mutable std::mutex mutex_;
+  KeyOverview overview_;
+  std::function<void(KeyOverview&)> on_look_;
+  std::map<std::string, absl::Status> failures_;
+  std::vector<std::string> calls_;
+};
+
 class FakeBackend final : public AdminBackend {
  public:
+  KeyAdmin& keys() override { return keys_; }
+  FakeKeys& fake_keys() { return keys_; }
+
   DaemonSnapshot Look() const override { return Snapshot(); }
   DaemonSnapshot Snapshot() const override {
     std::lock_guard lock(mutex_);
@@ -293,6 +447,7 @@ class FakeBackend final : public AdminBackend {
   bool hold_queries_ = false;
   bool hold_joins_ = false;
   int joins_running_ = 0;
+  FakeKeys keys_;
 };
 
 }  // namespace sotto

@@ -79,11 +79,26 @@ TEST_F(AdminServerTest, EveryCallAnswersByItsSchema) {
   Serve();
   events_.Append(Suspected("gw-3"));
   UnixHttp http(path_);  // one connection for all: keep-alive
-  for (const char* target :
-       {"/v1/version", "/v1/status", "/v1/members", "/v1/members?all=1", "/v1/members/gw-2",
-        "/v1/events", "/v1/events?since=1&limit=5", "/v1/tags", "/v1/keys", "/v1/certs",
-        "/v1/members/gw-3", "/v1/ping/gw-2", "/v1/ping/gw-3?timeout_s=0.5", "/v1/rtt?a=gw-2",
-        "/v1/rtt?a=gw-2&b=gw-3", "/v1/reach", "/v1/reach?timeout_s=1"}) {
+  for (const char* target : {"/v1/version",
+                             "/v1/status",
+                             "/v1/members",
+                             "/v1/members?all=1",
+                             "/v1/members/gw-2",
+                             "/v1/events",
+                             "/v1/events?since=1&limit=5",
+                             "/v1/tags",
+                             "/v1/keys",
+                             "/v1/certs",
+                             "/v1/members/gw-3",
+                             "/v1/ping/gw-2",
+                             "/v1/ping/gw-3?timeout_s=0.5",
+                             "/v1/rtt?a=gw-2",
+                             "/v1/rtt?a=gw-2&b=gw-3",
+                             "/v1/reach",
+                             "/v1/reach?timeout_s=1",
+                             "/v1/keys?ask=1&removed=1",
+                             "/v1/keys/status",
+                             "/v1/keys/history?limit=1"}) {
     const HttpReply reply = http.Get(target);
     EXPECT_EQ(reply.status, 200) << target;
     EXPECT_THAT(reply.head, HasSubstr("Content-Type: application/json")) << target;
@@ -95,7 +110,11 @@ TEST_F(AdminServerTest, EveryCallAnswersByItsSchema) {
       {"/v1/forget", R"({"name":"gw-2"})"},
       {"/v1/tags", R"({"set":{"zone":"a"},"unset":["role"]})"},
       {"/v1/reload", "{}"},
-      {"/v1/event", R"({"name":"deploy","payload_base64":"AP8="})"}};
+      {"/v1/event", R"({"name":"deploy","payload_base64":"AP8="})"},
+      {"/v1/keys/prepare", "{}"},
+      {"/v1/keys/activate", R"({"generation":13,"skip":["gw-3"]})"},
+      {"/v1/keys/remove", R"({"generation":12})"},
+      {"/v1/keys/verify", ""}};
   for (const auto& [target, body] : posts) {
     const HttpReply reply = http.Post(target, body);
     EXPECT_EQ(reply.status, 200) << target << reply.body;
@@ -108,7 +127,12 @@ TEST_F(AdminServerTest, EveryCallAnswersByItsSchema) {
   EXPECT_THAT(backend_.audit(),
               ElementsAre("/v1/join " + uid + " ok", "/v1/leave " + uid + " ok",
                           "/v1/forget " + uid + " ok", "/v1/tags " + uid + " ok",
-                          "/v1/reload " + uid + " ok", "/v1/event " + uid + " ok"));
+                          "/v1/reload " + uid + " ok", "/v1/event " + uid + " ok",
+                          "/v1/keys/prepare " + uid + " ok", "/v1/keys/activate " + uid + " ok",
+                          "/v1/keys/remove " + uid + " ok", "/v1/keys/verify " + uid + " ok"));
+  EXPECT_THAT(backend_.fake_keys().calls(),
+              ElementsAre("prepare by uid " + uid, "activate 13 by uid " + uid + " without gw-3",
+                          "remove 12 by uid " + uid));
   ASSERT_EQ(backend_.events_sent().size(), 1u);
   EXPECT_EQ(backend_.events_sent()[0].payload, std::string("\0\xff", 2));
   EXPECT_TRUE(backend_.events_sent()[0].coalesce);

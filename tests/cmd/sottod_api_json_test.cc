@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cmd/sottod/api_json.h"
+#include "cmd/sottod/api_keys_json.h"
 #include "cmd/sottod/api_request.h"
 #include "cmd/sottod/health.h"
 #include "cmd/sottod/text.h"
@@ -52,11 +53,81 @@ TEST(ApiJson, EveryAnswerFitsTheSchema) {
                                             LeaveJson(observer, true),
                                             ForgetJson(observer, "gw-2"),
                                             TagsJson(observer, {{"k", "v"}}),
-                                            KeysJson(s),
                                             CertsJson(s),
                                             ReloadJson(observer, {{"log.level"}, {}, {}}),
                                             ProblemJson(404, MemberJson(s, "gw-9", {}).status())};
   for (const std::string& answer : answers) EXPECT_EQ(CheckAnswer(answer), "") << answer;
+}
+
+TEST(ApiJson, EveryAnswerAboutKeysFitsTheSchema) {
+  const Observer observer{"gw-1", MakeSnapshot().unix_ms};
+  FakeKeys keys;
+  const auto overview = [&] { return *keys.Keys(false, true); };
+  std::vector<std::string> answers = {KeysJson(observer, overview()),
+                                      KeyStatusJson(observer, overview())};
+  const PrepareOutcome prepared = *keys.PrepareKey({"uid 0"});
+  answers.push_back(KeyPrepareJson(observer, prepared));
+  answers.push_back(KeysJson(observer, overview()));
+  answers.push_back(KeyStatusJson(observer, overview()));
+  SOTTO_ASSERT_OK(keys.ActivateKey({13, {}, std::nullopt, "uid 0"}));
+  SOTTO_ASSERT_OK(keys.RemoveKey({12, {}, "uid 0"}));
+  keys.Change([](KeyOverview& view) {
+    view.store = CodedError(absl::StatusCode::kUnavailable, "DB_REFUSED", "nobody listens");
+    view.blocked = CodedError(absl::StatusCode::kFailedPrecondition, "KEY_RING_FULL", "four");
+    view.members[0].state = std::nullopt;
+  });
+  answers.push_back(KeysJson(observer, overview()));
+  answers.push_back(KeyStatusJson(observer, overview()));
+  answers.push_back(KeyStepJson("sotto.key_activate/1", observer, 13));
+  answers.push_back(KeyStepJson("sotto.key_remove/1", observer, 12));
+  answers.push_back(KeyHistoryJson(observer, *keys.KeyHistory(10)));
+  answers.push_back(KeyVerifyJson(observer, *keys.VerifyKeys(true, "uid 0")));
+  for (const std::string& answer : answers) EXPECT_EQ(CheckAnswer(answer), "") << answer;
+}
+
+TEST(ApiJson, KeyStatusSaysWhereARotationStands) {
+  const Observer observer{"gw-1", MakeSnapshot().unix_ms};
+  FakeKeys keys;
+  const auto status = [&] { return Data(KeyStatusJson(observer, *keys.Keys(false, false))); };
+  EXPECT_TRUE(status().at("next").is_null());
+  EXPECT_TRUE(status().at("key_agreed").as_bool());
+  SOTTO_ASSERT_OK(keys.PrepareKey({"uid 0"}));
+  EXPECT_EQ(status().at("next").at("generation").as_int64(), 13);
+  EXPECT_EQ(status().at("active").at("generation").as_int64(), 12);
+  const boost::json::value rows = Data(KeysJson(observer, *keys.Keys(false, false)));
+  EXPECT_EQ(rows.at(0).at("held_by").as_int64(), 0);
+  EXPECT_EQ(rows.at(0).at("missing").as_array().size(), 4u);
+  EXPECT_EQ(rows.at(1).at("seals_for").as_int64(), 4);
+  SOTTO_ASSERT_OK(keys.ActivateKey({13, {}, std::nullopt, "uid 0"}));
+  EXPECT_FALSE(status().at("key_agreed").as_bool()) << "nobody seals with it yet";
+  // The dead need not.
+  keys.Change([](KeyOverview& view) {
+    for (size_t i = 0; i < 3; ++i) view.members[i].sealing = 13;
+  });
+  EXPECT_TRUE(status().at("key_agreed").as_bool());
+  EXPECT_EQ(status().at("retiring").as_array().size(), 1u);
+}
+
+TEST(ApiJson, OrdersAboutKeysAreChecked) {
+  const auto activate =
+      ParseActivateBody(R"({"generation":13,"skip":["gw-3"],"retire_after_s":0})");
+  SOTTO_ASSERT_OK(activate);
+  EXPECT_EQ(activate->generation, 13u);
+  EXPECT_THAT(activate->skip, ElementsAre("gw-3"));
+  EXPECT_EQ(activate->retire_after_s, 0);
+  EXPECT_EQ(ParseActivateBody(R"({"generation":13})")->retire_after_s, std::nullopt);
+  for (const char* body :
+       {"", "{}", "[]", R"({"generation":0})", R"({"generation":-1})", R"({"generation":"13"})",
+        R"({"generation":1.5})", R"({"generation":13,"skip":"gw-3"})",
+        R"({"generation":13,"retire_after_s":-1})", R"({"generation":13,"more":1})"}) {
+    EXPECT_THAT(ParseActivateBody(body), HasCode("API_BAD_REQUEST")) << body;
+  }
+  EXPECT_THAT(ParseRemoveBody(R"({"generation":12,"lock_out":["gw-6"]})")->lock_out,
+              ElementsAre("gw-6"));
+  EXPECT_THAT(ParseRemoveBody(R"({"lock_out":[]})"), HasCode("API_BAD_REQUEST"));
+  EXPECT_TRUE(*ParseVerifyBody(R"({"repair":true})"));
+  EXPECT_FALSE(*ParseVerifyBody("{}"));
+  EXPECT_THAT(ParseVerifyBody(R"({"repair":1})"), HasCode("API_BAD_REQUEST"));
 }
 
 TEST(ApiJson, TheCheckerFindsWhatIsWrong) {

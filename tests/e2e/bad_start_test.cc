@@ -51,6 +51,9 @@ class BadStart : public DaemonTest {
     Sql("UPDATE Systems SET Value = ?1 WHERE Name = 'ClusterEncryptionKey'", &value);
   }
 
+  // As before the first start: the row is all there is.
+  void EmptyKeyTable() { Sql("DELETE FROM ClusterKeys"); }
+
   int Add(const LabNodeSpec& spec = {}) {
     const auto node = lab_->AddNode(spec);
     EXPECT_TRUE(node.ok()) << node.status();
@@ -123,7 +126,6 @@ class KeyAtRest : public BadStart {
     LabNodeSpec spec;
     spec.more_config = absl::StrCat("\n[encryption]\nkek = \"file:", KekPath(), "\"\n");
     const int node = Add(spec);
-    Edit(node, "[store]\n", "[store]\npoll = \"1s\"\n");
     return node;
   }
   void StartAndWait(int node) {
@@ -244,11 +246,32 @@ TEST_F(KeyAtRest, EveryWrappedRowOfTheKeyTable) {
   for (const auto& row : kRows) {
     SCOPED_TRACE(row.name);
     SetKeyRow(row.value);
+    EmptyKeyTable();
     ExpectRefused(node, kBadConfig, row.code);
     ExpectNoSecretIn(lab_->LogOf(node));
   }
   SetKeyRow(Wrapped(6));
   ExpectStarts(node);
+}
+
+// What somebody wrote into the row keeps no node away from the keys that the table has.
+TEST_F(KeyAtRest, StartsFromTheTableWhereTheRowIsWrong) {
+  SetKeyRow(Wrapped(5));
+  const int node = AddWithKek();
+  ExpectStarts(node);
+  const std::pair<std::string, const char*> kRows[] = {{"no key at all", "KEY_BAD_BASE64"},
+                                                       {kKeyText, "KEY_PLAIN_REFUSED"},
+                                                       {"sottok2:x", "KEY_UNSUPPORTED_VERSION"}};
+  for (const auto& [value, code] : kRows) {
+    SCOPED_TRACE(code);
+    SetKeyRow(value);
+    StartAndWait(node);
+    EXPECT_EQ(KeyOf(node).at("generation").as_int64(), 5);
+    EXPECT_TRUE(lab_->WaitUntil(Seconds(10), [&] {
+      return Notes(node).find(code) != std::string::npos;
+    })) << Notes(node);
+    lab_->Kill(node);
+  }
 }
 
 TEST_F(KeyAtRest, EveryRowOfTheKekFileTable) {
@@ -296,6 +319,7 @@ TEST_F(KeyAtRest, AMintedKeyIsWrapped) {
   lab_->Kill(node);
   // Once is enough: a row that is gone later was taken away.
   Sql("DELETE FROM Systems");
+  EmptyKeyTable();
   ExpectRefused(node, kBadConfig, "KEY_MISSING");
 }
 
@@ -500,7 +524,6 @@ TEST_F(BadStart, AtRunTimeTheLastGoodKeyStays) {
   LabNodeSpec spec;
   spec.more_config = "\n";
   const int node = Add(spec);
-  Edit(node, "[store]\n", "[store]\npoll = \"1s\"\n");
   ASSERT_TRUE(lab_->Start(node).ok());
   ASSERT_TRUE(lab_->WaitUntil(Seconds(10), [&] { return lab_->Get(node, "/v1/status").ok(); }));
   const auto id = [&] {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <boost/json.hpp>
+#include <csignal>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -34,7 +35,8 @@ class SharedDatabase : public DaemonTest, public testing::WithParamInterface<Sql
     ASSERT_EQ(chmod(folder_.File("sql.pass").c_str(), 0600), 0);
   }
 
-  int AddNode() {
+  // Without `contacts` it has nobody to dial but those that the database tells of.
+  int AddNode(bool contacts = true) {
     LabNodeSpec spec;
     spec.store_url = server_->TcpUrl(database_, "localhost", server_->TlsParameters());
     // No key has to be brought, though the others are elsewhere.
@@ -46,9 +48,12 @@ class SharedDatabase : public DaemonTest, public testing::WithParamInterface<Sql
     EXPECT_EQ(mkdir(folder.c_str(), 0755), 0);
     std::ofstream(folder + "/store.toml")
         << "[store]\npassword_file = \"" << folder_.File("sql.pass")
-        << "\"\ncreate = true\npoll = \"200ms\"\n";
+        << "\"\ncreate = true\npoll = \"200ms\"\n"
+        << (contacts ? "" : "[discovery]\ninterval = \"1s\"\n[gossip]\njoin = []\n");
     return *node;
   }
+
+  std::string Sql(const std::string& sql) { return server_->Session(database_)->Run(sql); }
 
   std::string StatusOf(int node, std::string_view member) const {
     const auto envelope = lab_->Get(node, "/v1/status");
@@ -95,6 +100,69 @@ TEST_P(SharedDatabase, NodesThatStartAtOnceFindOneKey) {
       EXPECT_EQ(text.find(key), std::string::npos) << text;
     }
   }
+}
+
+TEST_P(SharedDatabase, NodesWithoutContactsFindEachOther) {
+  for (int i = 0; i < 3; ++i) AddNode(/*contacts=*/false);
+  for (const int node : All()) ASSERT_TRUE(lab_->Start(node).ok());
+  ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(40))) << Views();
+  const std::string count = "SELECT count(*) FROM ClusterDiscovery";
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(10), [&] { return Sql(count) == "3"; })) << Sql(count);
+
+  // A row that somebody deletes comes back; junk and the rows of strangers do no harm.
+  Sql("DELETE FROM ClusterDiscovery");
+  const std::string now = Sql(GetParam() == SqlDialect::kMysql
+                                  ? "SELECT UNIX_TIMESTAMP() * 1000"
+                                  : "SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)");
+  Sql(absl::StrCat(
+      "INSERT INTO ClusterDiscovery (Id, Type, ClusterName, Hostname, GossipPort, LastPingAt) "
+      "VALUES ('a', 'sotto', 'demo', '127.0.0.1', 1, ",
+      now, "), ('b', 'sotto', 'demo', 'no such host', 1, ", now,
+      "), ('c', 'mattermost_app', "
+      "'demo', '127.0.0.1', 2, ",
+      now, "), ('d', 'sotto', 'demo', '127.0.0.1', 70000, ", now, ")"));
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(10), [&] { return Sql(count) == "7"; })) << Sql(count);
+  EXPECT_TRUE(lab_->WaitUntil(
+      Seconds(10), [&] { return lab_->LogOf(0).find("127.0.0.1:1") != std::string::npos; }));
+  EXPECT_TRUE(lab_->AllAgree(All(), All())) << Views();
+
+  // One says goodbye: its row goes. One is killed: its row stays, and grows stale.
+  const std::string address = lab_->advertised(1);
+  const std::string of_killed =
+      absl::StrCat("SELECT LastPingAt FROM ClusterDiscovery WHERE Type = 'sotto' AND Hostname = '",
+                   address.substr(0, address.rfind(':')),
+                   "' AND GossipPort = ", address.substr(address.rfind(':') + 1));
+  lab_->process(2)->Signal(SIGTERM);
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return Sql(count) == "6"; })) << Sql(count);
+  lab_->Kill(1);
+  const std::string last = Sql(of_killed);
+  EXPECT_NE(last, "");
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return lab_->StatesAt(0).at("n2") == "dead"; }))
+      << Views();
+  EXPECT_EQ(Sql(of_killed), last);
+  // Both find the way back.
+  for (const int node : {1, 2}) ASSERT_TRUE(lab_->Start(node).ok());
+  EXPECT_TRUE(lab_->WaitAgree(All(), All(), Seconds(40))) << Views();
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(10), [&] { return Sql(count) == "7"; })) << Sql(count);
+}
+
+// A role that may only read finds others, and says that it is not found.
+TEST_P(SharedDatabase, AWriteThatIsRefusedIsToldByHealth) {
+  AddNode(/*contacts=*/false);
+  ASSERT_TRUE(lab_->Start(0).ok());
+  ASSERT_TRUE(lab_->WaitUntil(Seconds(40), [&] {
+    return lab_->LogOf(0).find("discovery_row_written") != std::string::npos;
+  }));
+  // Renamed columns: the table is there, and every write to it fails.
+  Sql("ALTER TABLE ClusterDiscovery RENAME COLUMN LastPingAt TO SeenAt");
+  const auto told = [&] {
+    const auto envelope = lab_->Get(0, "/v1/status");
+    return envelope.ok() &&
+           json::serialize(*envelope).find("DISCOVERY_FAILED") != std::string::npos;
+  };
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(15), told));
+  Sql("ALTER TABLE ClusterDiscovery RENAME COLUMN SeenAt TO LastPingAt");
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(15), [&] { return !told(); }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, SharedDatabase,

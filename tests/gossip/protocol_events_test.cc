@@ -306,6 +306,20 @@ TEST(ProtocolEvents, OneThatJoinsLaterIsToldHistoryAsHistory) {
   EXPECT_EQ(me.core.event_clock(), 10u);
 }
 
+// A hint that leads nowhere takes nothing from a node that is alone: what is said later is news.
+TEST(ProtocolEvents, AFailedKnockLeavesTheStartBegun) {
+  CoreDriver me;
+  ASSERT_TRUE(me.core.Knock(me.now, ContactId{7}));
+  me.Settle();
+  me.FinishSync(SyncReason::kJoin, SyncOutcome::kUnreachable);
+  me.Meet("a");
+  const StatementRef events[] = {EventOf("b", 7)};
+  me.core.HandleSyncEvents(me.now, Joiner::SourceOf("a"), SyncSide::kClient, events, 9);
+  me.Settle();
+  ASSERT_EQ(me.user_events.size(), 1u);
+  EXPECT_FALSE(me.user_events[0].replayed);
+}
+
 // The first contact was starting too, and knew of nothing.
 TEST(ProtocolEvents, AStarterDoesNotTakeItsStartFromAStarter) {
   Joiner joiner;

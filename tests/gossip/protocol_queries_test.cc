@@ -133,7 +133,7 @@ TEST(ProtocolQueries, WhatCannotBeIsRefused) {
     return me.core.PrepareQuery(me.now, request).result.verdict;
   };
   EXPECT_EQ(verdict(Ask("a b")), SayVerdict::kInvalid);
-  EXPECT_EQ(verdict(Ask("_sotto/keys")), SayVerdict::kReserved);
+  EXPECT_EQ(verdict(Ask("_sotto/locks")), SayVerdict::kReserved);
   EXPECT_EQ(verdict(Ask("load", Duration::Minutes(6))), SayVerdict::kInvalid);
   QueryRequest request = Ask();
   request.relays = kQueryRelaysMax + 1;

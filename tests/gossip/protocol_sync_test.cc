@@ -271,6 +271,61 @@ TEST(Contacts, CanBeAddedWhileRunning) {
   EXPECT_EQ(d.syncs.size(), 2u);
 }
 
+TEST(Knocks, AreDialledOnceAndForgotten) {
+  CoreDriver d;
+  ASSERT_TRUE(d.core.Knock(d.now, ContactId{7}));
+  d.Settle();
+  ASSERT_EQ(d.Syncs(SyncReason::kJoin).size(), 1u);
+  EXPECT_EQ(std::get<ContactId>(d.syncs[0].call.target), ContactId{7});
+  d.FinishSync(SyncReason::kJoin, SyncOutcome::kUnreachable);
+  d.RunFor(Duration::Minutes(10));
+  EXPECT_EQ(d.Syncs(SyncReason::kJoin).size(), 1u);
+  EXPECT_EQ(d.Syncs(SyncReason::kRetry).size(), 0u);
+  // The index is free again, and an answer ends it as well.
+  ASSERT_TRUE(d.core.Knock(d.now, ContactId{7}));
+  d.Meet("a");
+  d.Answer("a");
+  const Source peer = SourceOf("a");
+  d.FinishSync(SyncReason::kJoin, SyncOutcome::kMerged, &peer);
+  d.RunFor(Duration::Minutes(10));
+  EXPECT_EQ(d.Syncs(SyncReason::kJoin).size(), 2u);
+  EXPECT_EQ(d.StateOf("a"), MemberState::kAlive);
+}
+
+TEST(Knocks, BeforeTheStartComeBeforeTheFirstWord) {  // M9
+  CoreDriver d({.start = false});
+  ASSERT_TRUE(d.core.Knock(d.now, ContactId{7}));
+  d.core.Start(d.now);
+  d.Settle();
+  ASSERT_EQ(d.Syncs(SyncReason::kJoin).size(), 1u);
+  EXPECT_FALSE(d.core.standing().announced);
+  d.FinishSync(SyncReason::kJoin, SyncOutcome::kUnreachable);
+  EXPECT_TRUE(d.core.standing().announced);
+  d.RunFor(Duration::Minutes(10));
+  EXPECT_EQ(d.Syncs(SyncReason::kJoin).size(), 1u);
+}
+
+TEST(Knocks, FindOneThatWasThereFirstUnderOurName) {  // M9
+  CoreDriver d({.start = false});
+  ASSERT_TRUE(d.core.Knock(d.now, ContactId{7}));
+  d.core.Start(d.now);
+  d.Settle();
+  const Source twin = {"me", FakeBootId("another")};
+  d.FinishSync(SyncReason::kJoin, SyncOutcome::kEqual, &twin);
+  EXPECT_TRUE(d.core.standing().name_conflict);
+  EXPECT_FALSE(d.core.standing().announced);
+  EXPECT_FALSE(d.core.Knock(d.now, ContactId{8})) << "who is silent dials nobody";
+}
+
+TEST(Knocks, ALeaverDialsNobody) {
+  CoreDriver d;
+  d.Meet("a");
+  d.core.Leave(d.now);
+  EXPECT_FALSE(d.core.Knock(d.now, ContactId{7}));
+  d.Settle();
+  EXPECT_EQ(d.syncs.size(), 0u);
+}
+
 TEST(Retry, AtMostThreeAtOnceAndAllAgainWhenOneIsBack) {  // M8
   CoreDriver d;
   std::vector<std::string> lost;

@@ -1,0 +1,50 @@
+// Pages about the steps of a rotation and the key table. Sorted by code.
+#include "gossip/base/code_pages_internal.h"
+
+namespace sotto::internal {
+namespace {
+
+constexpr CodeInfo kPages[] = {
+    {"KEY_NOT_SPREAD", "A key cannot be activated yet: living members do not hold it.",
+     "They have not looked at the database since, cannot reach it, or cannot open the key; the "
+     "message names them.",
+     "Look at what is in their way: sotto keys status. Then again: sotto keys rotate. To go on "
+     "without one: --skip NAME"},
+    {"KEY_RETURNS", "An old key was put back, and is refused: a removed key never returns.",
+     "The row of Systems or ClusterKeys was set by hand or from a backup to a key that is retired "
+     "or removed already.",
+     "To give the row what the cluster uses: sotto keys verify --repair. For another key: sotto "
+     "keys rotate"},
+    {"KEY_SELF_TEST", "A key does not open what it seals.",
+     "A broken build of OpenSSL, or damaged memory: the key itself cannot cause it.",
+     "Restart the node; if it stays, look at the machine and its OpenSSL: openssl version -a"},
+    {"KEY_STATE", "A key's state does not allow that step.",
+     "Keys go from PREPARED to ACTIVE to RETIRED to REMOVED, and never back; exactly one is "
+     "ACTIVE.",
+     "sotto keys ls --all shows the states; sotto keys verify checks the table"},
+    {"KEY_STILL_NEEDED", "A key cannot be removed: members have no newer one on record.",
+     "They were away during the rotation. Without this key nobody understands them until they "
+     "reach the database or another member over TLS.",
+     "Bring them back, or sotto forget NAME, or lock them out: --yes-lock-out NAME"},
+    {"KEY_TABLE_EMPTY", "The table of keys has no row of this cluster yet.",
+     "No node with these tables has been started on this database since they were made.",
+     "Start a node; it takes over the key of Systems"},
+    {"KEY_TABLE_MALFORMED", "A table of sotto's own has a row that sotto has not written so.",
+     "Somebody edited ClusterKeys or ClusterMembers by hand, or restored half of a backup.",
+     "Compare with a good backup: SELECT Generation, KeyId, State FROM ClusterKeys; nothing is "
+     "changed before it is mended"},
+    {"STORE_MOVED", "The cluster's keys were copied to another store, and are changed there.",
+     "sotto store copy took them over; this node still uses the old one.",
+     "Set store.url to the new store on every node, and restart them one by one"},
+    {"STORE_NOT_SHARED", "Living members do not share this store.",
+     "Each host has a database of its own (SQLite), or a node was started with another store.url: "
+     "a key that is made here would not reach it.",
+     "Give all nodes one store: sotto store copy. Or bring the key to each host: sotto keys "
+     "import --prepared --from FILE, then sotto keys activate"},
+};
+
+}  // namespace
+
+std::span<const CodeInfo> RotationPages() { return kPages; }
+
+}  // namespace sotto::internal

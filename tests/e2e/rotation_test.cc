@@ -1,0 +1,391 @@
+// The cluster's key is changed while daemons run: with members killed, stopped, cut off, restarted
+// and joining; by steps, by a raw UPDATE, through a leader that dies, a database that goes away.
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <boost/json.hpp>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gossip/base/coded_error.h"
+#include "tests/store/sql_relay.h"
+#include "tests/support/daemon_cluster.h"
+#include "tests/support/database_server.h"
+#include "tests/support/raw_sqlite.h"
+
+namespace sotto {
+namespace {
+
+namespace json = boost::json;
+
+// 16, 24 and 32 bytes that look like chance.
+constexpr char kKey128[] = "g4iNkpecoaaruLW6v8TJzg==";
+constexpr char kKey192[] = "hYqPlJmeo6itsre8wcbL0NXa3+Tp7vP4";
+constexpr char kKey256[] = "h4yRlpugpaqvtLm+w8jN0tfc4ebr8PX6/wQJDhMYHSI=";
+
+class RotationTest : public DaemonTest, public testing::WithParamInterface<SqlDialect> {
+ protected:
+  void SetUp() override {
+    MakeLab();
+    if (GetParam() == SqlDialect::kSqlite) return;
+    server_ = GetParam() == SqlDialect::kMysql ? DatabaseServer::StartMariadb()
+                                               : DatabaseServer::StartPostgres();
+    database_ = server_->NewDatabase();
+    std::ofstream(folder_.File("sql.pass")) << DatabaseServer::kPassword << "\n";
+    ASSERT_EQ(chmod(folder_.File("sql.pass").c_str(), 0600), 0);
+  }
+
+  // With a KEK, the keys lie wrapped in a store of their own.
+  void UseKek() {
+    std::ofstream(folder_.File("kek")) << kKey256 << "\n";
+    ASSERT_EQ(chmod(folder_.File("kek").c_str(), 0600), 0);
+    has_kek_ = true;
+  }
+
+  std::string StoreUrl() const {
+    if (server_ != nullptr) {
+      return server_->TcpUrl(database_, "localhost", server_->TlsParameters());
+    }
+    return absl::StrCat("sqlite:", has_kek_ ? folder_.File("kek.db") : lab_->store_path());
+  }
+
+  int AddNode(const std::string& url, const std::string& poll = "500ms") {
+    LabNodeSpec spec;
+    spec.store_url = url;
+    for (int i = 0; i < std::min(lab_->size(), 2); ++i) spec.join.push_back(lab_->advertised(i));
+    const auto node = lab_->AddNode(spec);
+    EXPECT_TRUE(node.ok()) << node.status();
+    const std::string folder = lab_->File(*node, "conf.d");
+    EXPECT_EQ(mkdir(folder.c_str(), 0755), 0);
+    std::ofstream file(folder + "/store.toml");
+    file << "[store]\ncreate = true\npoll = \"" << poll << "\"\n";
+    if (server_ != nullptr) file << "password_file = \"" << folder_.File("sql.pass") << "\"\n";
+    if (has_kek_) file << "[encryption]\nkek = \"file:" << folder_.File("kek") << "\"\n";
+    return *node;
+  }
+
+  void StartCluster(int count, const std::string& poll = "500ms") {
+    for (int i = 0; i < count; ++i) AddNode(StoreUrl(), poll);
+    for (const int node : All()) ASSERT_TRUE(lab_->Start(node).ok());
+    ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(40))) << Views();
+  }
+
+  // ---- what a node says of the keys -------------------------------------------------------------
+
+  json::value Status(int node, bool ask = false) const {
+    const auto envelope = lab_->Get(node, absl::StrCat("/v1/keys/status", ask ? "?ask=1" : ""));
+    return envelope.ok() ? envelope->at("data") : json::value(json::object{});
+  }
+  int64_t ActiveIn(int node) const {
+    const json::value status = Status(node);
+    const json::value* active = status.as_object().if_contains("active");
+    return active == nullptr || !active->is_object() ? 0 : active->at("generation").as_int64();
+  }
+  // What the node itself seals with, by its own status.
+  std::string SealsWith(int node) const {
+    const auto envelope = lab_->Get(node, "/v1/status");
+    if (!envelope.ok()) return std::string(envelope.status().message());
+    return envelope->at("data").at("key").at("id").as_string().c_str();
+  }
+  bool AllSealWith(const std::vector<int>& nodes, const std::string& id) const {
+    return std::all_of(nodes.begin(), nodes.end(), [&](int node) { return SealsWith(node) == id; });
+  }
+  // Frames that the node dropped since its start because of a key.
+  int64_t KeyDrops(int node) const {
+    return lab_->StatusNumber(node, "frames.dropped.unknown_key") +
+           lab_->StatusNumber(node, "frames.dropped.bad_tag");
+  }
+  std::string Problem(const absl::StatusOr<json::value>& answer) const {
+    if (answer.ok()) return "ok";
+    return absl::StrCat(ErrorCode(answer.status()), ": ", answer.status().message());
+  }
+
+  // ---- steps ------------------------------------------------------------------------------------
+
+  int64_t Prepare(int node) {
+    const auto answer = lab_->Post(node, "/v1/keys/prepare", json::object{});
+    EXPECT_TRUE(answer.ok()) << Problem(answer);
+    if (!answer.ok()) return 0;
+    next_id_ = answer->at("data").at("id").as_string().c_str();
+    return answer->at("data").at("generation").as_int64();
+  }
+  // Until activation is allowed.
+  bool Activate(int node, int64_t generation) {
+    return lab_->WaitUntil(Seconds(20), [&] {
+      last_ =
+          Problem(lab_->Post(node, "/v1/keys/activate", json::object{{"generation", generation}}));
+      return last_ == "ok";
+    });
+  }
+  void Rotate(int node, const std::vector<int>& living) {
+    const int64_t generation = Prepare(node);
+    ASSERT_TRUE(Activate(node, generation)) << last_;
+    ASSERT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return AllSealWith(living, next_id_); }))
+        << next_id_;
+  }
+  // The old key goes, everywhere.
+  void Remove(int node, int64_t generation) {
+    const bool done = lab_->WaitUntil(Seconds(20), [&] {
+      last_ =
+          Problem(lab_->Post(node, "/v1/keys/remove", json::object{{"generation", generation}}));
+      return last_ == "ok";
+    });
+    EXPECT_TRUE(done) << last_;
+  }
+  void Write(const std::string& value) {
+    const std::string sql =
+        "UPDATE Systems SET Value = '" + value + "' WHERE Name = 'ClusterEncryptionKey'";
+    if (server_ != nullptr) {
+      server_->Session(database_)->Run(sql);
+    } else {
+      RawSqlite(has_kek_ ? folder_.File("kek.db") : lab_->store_path()).Run(sql);
+    }
+  }
+  std::string StoreCode(int node) const {
+    const auto envelope = lab_->Get(node, "/v1/status");
+    if (!envelope.ok()) return std::string(envelope.status().message());
+    return json::serialize(envelope->at("data").at("store").at("code"));
+  }
+  bool AwaitCode(int node, const std::string& code) const {
+    return lab_->WaitUntil(Seconds(20), [&] { return StoreCode(node) == code; });
+  }
+
+  void ExpectNoKeyDrops(const std::vector<int>& nodes) const {
+    for (const int node : nodes) EXPECT_EQ(KeyDrops(node), 0) << lab_->name(node);
+  }
+
+  std::unique_ptr<DatabaseServer> server_;
+  std::string database_;
+  bool has_kek_ = false;
+  std::string next_id_;  // of the key that was prepared last
+  std::string last_;     // what the last step said
+};
+
+TEST_P(RotationTest, LosesNoFrameAndNoMember) {
+  StartCluster(4);
+  const auto since = NextEvents();
+  for (int round = 0; round < 3; ++round) {
+    Rotate(round % 4, All());
+    ASSERT_FALSE(HasFatalFailure());
+    Remove(0, round + 1);
+  }
+  EXPECT_EQ(ActiveIn(1), 4);
+  ExpectNoKeyDrops(All());
+  EXPECT_TRUE(Said("died", since).empty()) << testing::PrintToString(Said("died", since));
+}
+
+TEST_P(RotationTest, MembersThatWereAwayComeBackByThemselves) {
+  StartCluster(6);
+  // n3 is killed, n4 stopped, n5 cut off from the others (though not from the database).
+  lab_->Kill(2);
+  lab_->process(3)->Signal(SIGSTOP);
+  lab_->relay()->Partition({{4}, {0, 1, 2, 3, 5}}, RelayStreams::kStall);
+  const std::vector<int> living = {0, 1, 5};
+  ASSERT_TRUE(lab_->WaitUntil(Seconds(40), [&] { return lab_->AllAgree(living, living); }))
+      << Views();
+  Rotate(0, living);
+  ASSERT_FALSE(HasFatalFailure());
+  // One is restarted and one joins under the new key, before the old one goes.
+  lab_->Kill(5);
+  ASSERT_TRUE(lab_->Start(5).ok());
+  const int joined = AddNode(StoreUrl());
+  ASSERT_TRUE(lab_->Start(joined).ok());
+  ASSERT_TRUE(lab_->WaitAgree({0, 1, 5, joined}, {0, 1, 5, joined}, Seconds(20))) << Views();
+  // Who is away has only the old key on record.
+  const auto refused = lab_->Post(0, "/v1/keys/remove", json::object{{"generation", 1}});
+  EXPECT_NE(Problem(refused).find("n3"), std::string::npos) << Problem(refused);
+
+  const auto back = Lab::Clock::now();
+  ASSERT_TRUE(lab_->Start(2).ok());
+  lab_->process(3)->Signal(SIGCONT);
+  lab_->relay()->Heal();
+  EXPECT_TRUE(lab_->WaitAgree(All(), All(), Seconds(15))) << Views();
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(15), [&] { return AllSealWith(All(), next_id_); }));
+  EXPECT_LT(Lab::Clock::now() - back, Seconds(20));
+  Remove(0, 1);
+}
+
+TEST_P(RotationTest, ARawUpdateIsARotation) {
+  StartCluster(4);
+  const auto since = NextEvents();
+  int64_t generation = 1;
+  // 256 bits at first; then each length that there is.
+  for (const char* value : {kKey128, kKey192, kKey256}) {
+    Write(value);
+    ++generation;
+    ASSERT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return ActiveIn(0) == generation; })) << value;
+    const json::value status = Status(0);
+    const std::string id = status.at("active").at("id").as_string().c_str();
+    ASSERT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return AllSealWith(All(), id); }));
+    Remove(1, generation - 1);
+  }
+  ExpectNoKeyDrops(All());
+  EXPECT_TRUE(Said("died", since).empty()) << testing::PrintToString(Said("died", since));
+
+  // What is no key changes nothing and is red; an old key never returns.
+  const std::string id = SealsWith(0);
+  Write("no key at all");
+  for (const int node : All())
+    EXPECT_TRUE(AwaitCode(node, "\"KEY_BAD_BASE64\"")) << StoreCode(node);
+  Write(kKey128);
+  for (const int node : All()) EXPECT_TRUE(AwaitCode(node, "\"KEY_RETURNS\"")) << StoreCode(node);
+  EXPECT_TRUE(AllSealWith(All(), id));
+  EXPECT_EQ(ActiveIn(0), generation);
+  EXPECT_TRUE(lab_->AllAgree(All(), All())) << Views();
+  const auto mended = lab_->Post(0, "/v1/keys/verify", json::object{{"repair", true}});
+  EXPECT_TRUE(mended.ok()) << Problem(mended);
+  for (const int node : All()) EXPECT_TRUE(AwaitCode(node, "null")) << StoreCode(node);
+}
+
+// A rotation that nobody drives: the leader goes on with it, and when it dies, the next one does.
+TEST_P(RotationTest, ALeaderThatDiesIsFollowedByTheNext) {
+  StartCluster(4);
+  // n4 is stopped, so that the rotation waits with the key PREPARED.
+  lab_->process(3)->Signal(SIGSTOP);
+  Write(kKey192);
+  ASSERT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return Status(1).at("next").is_object(); }));
+  ASSERT_EQ(std::string(Status(1).at("leader").as_string().c_str()), "n1");
+  lab_->Kill(0);
+  lab_->process(3)->Signal(SIGCONT);
+  ASSERT_TRUE(lab_->WaitUntil(Seconds(40), [&] { return ActiveIn(1) == 2; }))
+      << json::serialize(Status(1));
+  const json::value status = Status(1);
+  const std::string id = status.at("active").at("id").as_string().c_str();
+  ASSERT_TRUE(lab_->Start(0).ok());
+  EXPECT_TRUE(lab_->WaitAgree(All(), All(), Seconds(20))) << Views();
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return AllSealWith(All(), id); }));
+}
+
+// Two operators at once, on two nodes: each step is done once.
+TEST_P(RotationTest, TwoOperatorsAtOnceMakeOneKey) {
+  StartCluster(3);
+  const int64_t one = Prepare(0);
+  const std::string id = next_id_;
+  EXPECT_EQ(Prepare(2), one);
+  EXPECT_EQ(next_id_, id);
+  ASSERT_TRUE(Activate(0, one)) << last_;
+  ASSERT_TRUE(Activate(2, one)) << last_;
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return AllSealWith(All(), id); }));
+  EXPECT_EQ(ActiveIn(1), 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, RotationTest,
+                         testing::Values(SqlDialect::kSqlite, SqlDialect::kPostgres,
+                                         SqlDialect::kMysql),
+                         [](const auto& row) { return std::string(ToString(row.param)); });
+
+// ---- where a store has to be of a certain kind --------------------------------------------------
+
+class ServerRotation : public RotationTest {};
+
+// The database is stopped at each step; what was asked for is done once it is back.
+TEST_P(ServerRotation, TheDatabaseMayGoAtEveryStep) {
+  StartCluster(3);
+  server_->Stop();
+  const auto refused = lab_->Post(0, "/v1/keys/prepare", json::object{});
+  EXPECT_NE(Problem(refused).find("DB_"), std::string::npos) << Problem(refused);
+  server_->Start();
+  ASSERT_TRUE(lab_->WaitUntil(
+      Seconds(30), [&] { return lab_->Post(0, "/v1/keys/prepare", json::object{}).ok(); }));
+  const int64_t generation = Prepare(0);
+  EXPECT_EQ(generation, 2);
+  server_->Stop();
+  EXPECT_NE(Problem(lab_->Post(0, "/v1/keys/activate", json::object{{"generation", generation}})),
+            "ok");
+  server_->Start();
+  ASSERT_TRUE(Activate(0, generation)) << last_;
+  server_->Stop();
+  // The others hear frames under the key that they hold, and need no database to follow.
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return AllSealWith(All(), next_id_); }));
+  server_->Start();
+  Remove(0, 1);
+  ExpectNoKeyDrops(All());
+  EXPECT_TRUE(lab_->AllAgree(All(), All())) << Views();
+}
+
+// A member that cannot reach the database gets the key from the others, wrapped, over TLS.
+TEST_P(ServerRotation, AMemberWithoutADatabaseTakesTheKeyFromOthers) {
+  UseKek();
+  for (int i = 0; i < 2; ++i) AddNode(StoreUrl());
+  SqlRelay relay(server_->port());
+  const std::string url = StoreUrl();
+  AddNode(absl::StrReplaceAll(
+      url, {{absl::StrCat(":", server_->port()), absl::StrCat(":", relay.port())}}));
+  for (const int node : All()) ASSERT_TRUE(lab_->Start(node).ok());
+  ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(40))) << Views();
+  relay.Mute();
+  const std::string first = SealsWith(2);
+  for (int round = 0; round < 2; ++round) {
+    Rotate(round, All());
+    ASSERT_FALSE(HasFatalFailure()) << json::serialize(Status(0));
+  }
+  EXPECT_NE(SealsWith(2), first);
+  EXPECT_NE(lab_->LogOf(2).find("key_taken"), std::string::npos);
+  EXPECT_TRUE(lab_->AllAgree(All(), All())) << Views();
+  ExpectNoKeyDrops({0, 1});
+}
+
+INSTANTIATE_TEST_SUITE_P(Servers, ServerRotation,
+                         testing::Values(SqlDialect::kPostgres, SqlDialect::kMysql),
+                         [](const auto& row) { return std::string(ToString(row.param)); });
+
+class FileRotation : public RotationTest {};
+
+// An old copy of the database comes back under a running cluster, and under one that is restarted.
+TEST_P(FileRotation, AnOldBackupIsRefusedAndMended) {
+  UseKek();
+  StartCluster(3);
+  RawSqlite(folder_.File("kek.db")).Run("VACUUM INTO '" + folder_.File("backup.db") + "'");
+  Rotate(0, All());
+  ASSERT_FALSE(HasFatalFailure());
+  const std::string id = next_id_;
+  RawSqlite(folder_.File("kek.db"))
+      .Run("ATTACH '" + folder_.File("backup.db") +
+           "' AS old; DELETE FROM ClusterKeys; INSERT INTO ClusterKeys SELECT * FROM "
+           "old.ClusterKeys; DELETE FROM Systems; INSERT INTO Systems SELECT * FROM old.Systems");
+  for (const int node : All()) EXPECT_TRUE(AwaitCode(node, "\"KEY_ROLLBACK\"")) << StoreCode(node);
+  EXPECT_TRUE(AllSealWith(All(), id));
+  EXPECT_NE(Problem(lab_->Post(0, "/v1/keys/prepare", json::object{})).find("KEY_ROLLBACK"),
+            std::string::npos);
+  // A node that is restarted now remembers as well.
+  lab_->process(2)->Signal(SIGTERM);
+  ASSERT_TRUE(lab_->process(2)->Wait(Seconds(20)).has_value());
+  ASSERT_TRUE(lab_->Start(2).ok());
+  EXPECT_EQ(lab_->process(2)->Wait(Seconds(20)), 78);
+  EXPECT_NE(lab_->LogOf(2).find("KEY_ROLLBACK"), std::string::npos);
+  // Those that run give back what they hold.
+  const auto mended = lab_->Post(0, "/v1/keys/verify", json::object{{"repair", true}});
+  ASSERT_TRUE(mended.ok()) << Problem(mended);
+  for (const int node : {0, 1}) EXPECT_TRUE(AwaitCode(node, "null")) << StoreCode(node);
+  ASSERT_TRUE(lab_->Start(2).ok());
+  EXPECT_TRUE(lab_->WaitAgree(All(), All(), Seconds(20))) << Views();
+  EXPECT_TRUE(AllSealWith(All(), id));
+}
+
+// Every host has a file of its own: a key made in one of them would strand the others.
+TEST_P(FileRotation, StoresThatAreNotSharedRefuse) {
+  for (int i = 0; i < 2; ++i) {
+    const std::string file = folder_.File(absl::StrCat("own", i, ".db"));
+    RawSqlite(lab_->store_path()).Run("VACUUM INTO '" + file + "'");
+    ASSERT_EQ(chmod(file.c_str(), 0600), 0);
+    AddNode("sqlite:" + file);
+  }
+  for (const int node : All()) ASSERT_TRUE(lab_->Start(node).ok());
+  ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(20))) << Views();
+  const std::string refused = Problem(lab_->Post(0, "/v1/keys/prepare", json::object{}));
+  EXPECT_NE(refused.find("STORE_NOT_SHARED"), std::string::npos) << refused;
+  RawSqlite(folder_.File("own0.db"))
+      .Run(absl::StrCat("UPDATE Systems SET Value = '", kKey192, "'"));
+  EXPECT_TRUE(AwaitCode(0, "\"STORE_NOT_SHARED\"")) << StoreCode(0);
+  EXPECT_EQ(ActiveIn(0), 1);
+  EXPECT_TRUE(lab_->AllAgree(All(), All())) << Views();
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, FileRotation, testing::Values(SqlDialect::kSqlite),
+                         [](const auto& row) { return std::string(ToString(row.param)); });
+
+}  // namespace
+}  // namespace sotto
