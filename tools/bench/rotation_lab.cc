@@ -257,6 +257,10 @@ absl::StatusOr<double> RotationLab::Heal() {
   SOTTO_ASSIGN_OR_RETURN(const KeyRows rows, table->Read());
   if (rows.active() == nullptr) return absl::InternalError("no key is ACTIVE");
   const KeyId active = rows.active()->id;
+  const std::vector<KeyId> held = lab_->node(n() - 1).View()->keys;
+  if (std::find(held.begin(), held.end(), active) != held.end()) {
+    return absl::InternalError("the node that was cut off got the new key all the same");
+  }
   const Clock::time_point begun = Clock::now();
   JoinHalves();
   SetStreamsParted(false);
