@@ -1,7 +1,7 @@
 // A lossy network for the nodes of this process: drops datagrams on their way into the kernel, and
 // parts nodes from each other.
 //
-// The library has no such hook. The linker puts ours before sendto(2) and connect(2) in this
+// The library has no such hook. The linker puts ours before sendto(2) and connect(2) in this one
 // program (-Wl,--wrap=…); streams that are open lose nothing. Each local port is on a side, 0
 // unless told otherwise; while the network is parted, no datagram passes from one side to another.
 // Threads: safe.

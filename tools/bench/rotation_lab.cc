@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <random>
 #include <system_error>
@@ -161,10 +162,11 @@ absl::StatusOr<double> RotationLab::Rotate() {
     keeper.Ask(table.get(), generation);
     asked = Clock::now();
   };
-  SOTTO_RETURN_IF_ERROR(Await(number + ", spreading", [&] {
+  const absl::Status spread = Await(number + ", spreading", [&] {
     ask(next.generation);
     return AllHold(*table, next.generation);
-  }));
+  });
+  if (!spread.ok()) return absl::DeadlineExceededError(OnRecord(*table));
   KeyTable::ActivateParams params{next.generation, {}, kRetireAfterMs, kOperator};
   for (size_t i = 0; i < n(); ++i) {
     if (Counts(i)) params.must_hold.push_back(ClusterLab::NameOf(i));
@@ -172,7 +174,7 @@ absl::StatusOr<double> RotationLab::Rotate() {
   SOTTO_RETURN_IF_ERROR(table->Activate(policy_, params));
   SOTTO_RETURN_IF_ERROR(Await(number + ", sealing", [&] {
     ask(next.generation);
-    return AllSeal(next.id);
+    return AllSeal(next.id) && NobodyNeeds(*table, old);
   }));
   KeyTable::RemoveParams remove{old, {}, kOperator};
   if (is_cut_) remove.lock_out.push_back(ClusterLab::NameOf(n() - 1));
@@ -192,6 +194,30 @@ bool RotationLab::AllHold(KeyTable& table, uint64_t generation) const {
     if (Counts(i)) members.push_back({ClusterLab::NameOf(i), std::nullopt});
   }
   return Lacking(*rows, members, generation).empty();
+}
+
+bool RotationLab::NobodyNeeds(KeyTable& table, uint64_t generation) const {
+  const absl::StatusOr<KeyRows> rows = table.Read();
+  if (!rows.ok()) return false;
+  const std::vector<std::string> names = NeededBy(*rows, generation);
+  return std::all_of(names.begin(), names.end(), [this](const std::string& name) {
+    return !Counts(ClusterLab::IndexOf(name));
+  });
+}
+
+std::string RotationLab::OnRecord(KeyTable& table) const {
+  std::string out = "the key did not spread in time; on record is held, sealing, trouble:";
+  const absl::StatusOr<KeyRows> rows = table.Read();
+  if (!rows.ok()) return out;
+  for (const KeyMember& row : rows->members) {
+    absl::StrAppend(&out, " ", row.name, " ", row.held.value_or(0), " ", row.sealing.value_or(0),
+                    " ", row.trouble, ";");
+  }
+  const std::map<std::string, KeyAnswer> answers = keepers_[0]->Answers();
+  for (const auto& [name, answer] : answers) {
+    absl::StrAppend(&out, " ", name, " said ", answer.claim.held, ";");
+  }
+  return out;
 }
 
 bool RotationLab::AllSeal(KeyId id) const {
@@ -231,6 +257,10 @@ absl::StatusOr<double> RotationLab::Heal() {
   SOTTO_ASSIGN_OR_RETURN(const KeyRows rows, table->Read());
   if (rows.active() == nullptr) return absl::InternalError("no key is ACTIVE");
   const KeyId active = rows.active()->id;
+  const std::vector<KeyId> held = lab_->node(n() - 1).View()->keys;
+  if (std::find(held.begin(), held.end(), active) != held.end()) {
+    return absl::InternalError("the node that was cut off got the new key all the same");
+  }
   const Clock::time_point begun = Clock::now();
   JoinHalves();
   SetStreamsParted(false);

@@ -65,6 +65,8 @@ class RotationLab {
   bool Counts(size_t index) const { return !is_cut_ || index + 1 < n(); }
   bool HasDatabase(size_t index) const { return Counts(index) && !*away_[index]; }
   bool AllHold(KeyTable& table, uint64_t generation) const;
+  bool NobodyNeeds(KeyTable& table, uint64_t generation) const;
+  std::string OnRecord(KeyTable& table) const;
   bool AllSeal(KeyId id) const;
   bool AllLetGo(KeyId id) const;
   bool AllCount(size_t living) const;
