@@ -47,6 +47,7 @@ void AddVerbs(Verb& root, Context& context) {
   AddTags(root);
   AddKeys(root);
   AddKek(root);
+  AddStore(root);
   AddCerts(root);
   AddConfig(root);
   AddWait(root);

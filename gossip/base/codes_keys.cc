@@ -272,6 +272,22 @@ constexpr CodeInfo kPages[] = {
     {"STATE_UNWRITABLE", "The node's state can't be kept.",
      "The folder of node.state_dir is missing, full, read-only, or belongs to another user.",
      "install -d -m 0700 -o sotto /var/lib/sotto; df -h /var/lib/sotto"},
+    {"STORE_COPY_DIFFERS", "What was read back from the new store is not what was written to it.",
+     "Another program writes there, or a column of the table holds less than Mattermost's. The "
+     "source is as it was.",
+     "Stop what else writes to the new store, look at its tables, and run sotto store copy again"},
+    {"STORE_MOVED", "The cluster's keys were copied to another store, and are changed there.",
+     "sotto store copy was run, and this node or tool still uses the old store. Or a copy was "
+     "begun and not finished: then both stores refuse.",
+     "Set store.url to the store that the message names and restart; an unfinished copy: run the "
+     "same sotto store copy again"},
+    {"STORE_NOT_EMPTY", "The store to copy to holds something of this cluster already.",
+     "A node was started with it and made a key there, or keys were copied there from elsewhere. "
+     "Two keys of one cluster cannot be merged.",
+     "Name another database; or, where no node uses it, take the cluster's rows out of "
+     "ClusterKeys, ClusterMembers, ClusterMoves and Systems there, and copy again"},
+    {"STORE_SAME", "The store to copy from is the store to copy to.", "A typing error in a URL.",
+     "sotto store copy --from URL --to ANOTHER_URL"},
     {"STORE_URL_INVALID", "store.url names no database.",
      "A typing error, a password in the URL, or a connection without verified TLS.",
      "url = \"sqlite:/var/lib/sotto/sotto.db\", \"postgres://sotto@db.internal/app\" or "

@@ -66,9 +66,14 @@ TEST(Usage, NamesTheWrongWordAndTheNearestRightOne) {
       {{"config", "init", "--bind", "127.0.0.1:7950"}, "needs --cluster NAME"},
       {{"config", "init", "--cluster", "c"}, "needs --bind ADDR"},
       {{"keys", "import"}, "needs --from FILE"},
-      {{"kek"}, "\"sotto kek\" needs a verb: generate"},
+      {{"kek"}, "\"sotto kek\" needs a verb: generate, ls, check or rekey"},
       {{"kek", "generate"}, "needs --to FILE"},
       {{"kek", "generate", "--to", "-"}, "needs --to FILE"},
+      {{"kek", "rekey", "--backup", "a", "--rollback", "b"}, "exclude each other"},
+      {{"store"}, "\"sotto store\" needs a verb: copy"},
+      {{"store", "copy", "--from", "sqlite:/a"}, "needs --from URL and --to URL"},
+      {{"store", "copy", "--from", "sqlite:/a", "--to", "sqlite:/b", "--cluster", "a b"},
+       "CLUSTER_NAME_INVALID"},
       {{"certs", "ca", "create"}, "needs --cluster NAME"},
       {{"events", "--since", "yesterday"}, "--since wants an age"},
       {{"tags", "set", "novalue"}, "a tag is KEY=VALUE"},
@@ -135,7 +140,7 @@ TEST(Help, OpensWithExamplesAndFitsAScreen) {
     const RunResult result = RunSotto(args);
     EXPECT_EQ(result.exit, 0);
     EXPECT_EQ(result.err, "");
-    EXPECT_LE(std::count(result.out.begin(), result.out.end(), '\n'), 46) << result.out;
+    EXPECT_LE(std::count(result.out.begin(), result.out.end(), '\n'), 47) << result.out;
     EXPECT_LT(result.out.find("examples"), result.out.find("verbs"));
     EXPECT_NE(result.out.find("sotto demo"), std::string::npos);
   }
@@ -167,6 +172,11 @@ TEST(Help, EveryVerbHasItsOwn) {
                                                        {"keys", "import"},
                                                        {"kek"},
                                                        {"kek", "generate"},
+                                                       {"kek", "ls"},
+                                                       {"kek", "check"},
+                                                       {"kek", "rekey"},
+                                                       {"store"},
+                                                       {"store", "copy"},
                                                        {"certs"},
                                                        {"certs", "ca"},
                                                        {"certs", "ca", "create"},

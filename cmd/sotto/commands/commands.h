@@ -30,6 +30,7 @@ void AddQuery(Verb& root);
 void AddReach(Verb& root);
 void AddRtt(Verb& root);
 void AddStatus(Verb& root);
+void AddStore(Verb& root);
 void AddTags(Verb& root);
 void AddTop(Verb& root);
 void AddVersion(Verb& root);

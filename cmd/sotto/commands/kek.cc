@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cmd/sotto/commands/commands.h"
+#include "cmd/sotto/commands/kek_store.h"
 #include "cmd/sotto/complaint.h"
 #include "cmd/sotto/output/json_text.h"
 #include "cmd/sotto/output/render.h"
@@ -69,6 +70,7 @@ void AddKek(Verb& root) {
       .Text("--to", &flags->to, "FILE", "a new file, made with mode 0600")
       .Example("sotto kek generate --to /etc/sotto/kek", "prints LSfGgNInMfs")
       .Run([&context, flags] { return Generate(context, *flags); });
+  AddKekStoreVerbs(verb);
 }
 
 }  // namespace sotto::cli
