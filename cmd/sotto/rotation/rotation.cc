@@ -164,6 +164,8 @@ bool Rotation::Open() {
 // made. One of long ago is over; whoever still lags behind it has another trouble.
 bool Rotation::ResumeActivated() {
   if (status_.next.generation != 0 || status_.active.generation == 0) return false;
+  // An old backup shows a rotation of long ago as if it were under way; its key never seals again.
+  if (status_.store_code == "KEY_ROLLBACK") return false;
   const auto at = ParseUtc(status_.activated_at), now = ParseUtc(status_.as_of);
   if (!at || !now || static_cast<double>(*now - *at) > kResumeWithin * 1000) return false;
   const RetiringKey* from = nullptr;
