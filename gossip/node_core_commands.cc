@@ -269,8 +269,9 @@ void NodeCore::AnswerKeysQuery(const ReceivedQuery& query) {
     // What is no number says nothing.
     static_cast<void>(absl::SimpleAtoi(query.payload, &generation));
     if (options_.courier->OnKeysAsked(generation)) SeekKeys();
-    claim = options_.courier->Claim(stats_.drops[static_cast<size_t>(DropReason::kUnknownKey)] +
-                                    stats_.drops[static_cast<size_t>(DropReason::kBadTag)]);
+    claim = options_.courier->Claim(keyring_.sealing()->id(),
+                                    stats_.drops[static_cast<size_t>(DropReason::kUnknownKey)] +
+                                        stats_.drops[static_cast<size_t>(DropReason::kBadTag)]);
   }
   const absl::Status status = Answer(query.id, claim);
   if (!status.ok()) Log(LogLevel::kInfo, "answer_failed", {{"error", Describe(status)}});

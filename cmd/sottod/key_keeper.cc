@@ -486,8 +486,14 @@ bool KeyKeeper::OnKeysAsked(uint64_t generation) {
   return ShouldSeek();
 }
 
-std::string KeyKeeper::Claim(uint64_t key_drops) {
+std::string KeyKeeper::Claim(KeyId sealing, uint64_t key_drops) {
   KeyClaim claim = agent_->Claim();
+  // Who believes this may remove the older key: what the node has not changed to yet is not said.
+  const KeyRing ring = agent_->ring();
+  if (const RingKey* key = ring.Find(sealing)) {
+    claim.sealing = key->key->generation();
+    claim.sealing_id = sealing;
+  }
   claim.key_drops = key_drops;
   return EncodeKeyClaim(claim);
 }

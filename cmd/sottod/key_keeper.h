@@ -94,7 +94,7 @@ class KeyKeeper final : public KeyCourier {
   bool UseNewer(KeyId id) override;
   bool OnUnknownKey(KeyId id) override;
   bool OnKeysAsked(uint64_t generation) override;
-  std::string Claim(uint64_t key_drops) override;
+  std::string Claim(KeyId sealing, uint64_t key_drops) override;
 
  private:
   void Run();

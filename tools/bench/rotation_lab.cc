@@ -30,6 +30,9 @@ constexpr std::chrono::milliseconds kLook{20};
 constexpr std::chrono::seconds kAskAgain{1};
 // The operator alone removes.
 constexpr int64_t kRetireAfterMs = 86'400'000;
+// What was sealed under the old key just before may still wait in a socket: operators give it
+// rotation.retire_after, a day; here it is two seconds.
+constexpr std::chrono::seconds kRetireAfter{2};
 constexpr char kOperator[] = "bench";
 
 absl::StatusOr<KekRingRef> DrawKeks() {
@@ -176,6 +179,9 @@ absl::StatusOr<double> RotationLab::Rotate() {
     ask(next.generation);
     return AllSeal(next.id) && NobodyNeeds(*table, old);
   }));
+  const Clock::time_point sealed = Clock::now();
+  SOTTO_RETURN_IF_ERROR(
+      Await(number + ", resting", [&] { return Clock::now() - sealed >= kRetireAfter; }));
   KeyTable::RemoveParams remove{old, {}, kOperator};
   if (is_cut_) remove.lock_out.push_back(ClusterLab::NameOf(n() - 1));
   SOTTO_RETURN_IF_ERROR(table->Remove(remove));
