@@ -45,8 +45,8 @@ class KeyCourier {
   virtual bool OnUnknownKey(KeyId id) = 0;
   // A member asks what we hold, and knows of this generation (0: it does not say). As above.
   virtual bool OnKeysAsked(uint64_t generation) = 0;
-  // The answer, at most 512 bytes. `sealing`: what the node really seals with, which may be a moment
-  // behind Keys(); `key_drops`: frames dropped for a key reason so far.
+  // The answer, at most 512 bytes. `sealing`: what the node really seals with, at times a moment
+  // behind Keys(). `key_drops`: frames dropped for a key reason so far.
   virtual std::string Claim(KeyId sealing, uint64_t key_drops) = 0;
 };
 
