@@ -152,10 +152,10 @@ constexpr CodeInfo kPages[] = {
      "Stop this node, delete the old row, and copy the key here: sqlite3 FILE \"DELETE FROM "
      "Systems WHERE Name LIKE 'ClusterEncryptionKey%'\"; sotto keys import --from KEYFILE"},
     {"KEY_CHANGED", "The row holds another key than this node uses.",
-     "Somebody wrote the row while the cluster runs. This version takes a changed key only at a "
-     "restart of all nodes, and goes on with the old one until then.",
-     "Put the old key back, or restart every node within a few seconds of each other: systemctl "
-     "restart sottod"},
+     "Somebody wrote the row, and this node's role may not make sotto's own tables, without which "
+     "nobody can tell when all nodes hold a key. The old one stays in use.",
+     "Let the database's owner make them (sotto explain SCHEMA_NOT_ALLOWED), or put the old key "
+     "back"},
     {"KEY_EMPTY", "The cluster key is an empty text.",
      "The row or file was written with nothing in it.",
      "Put the cluster's key there: sotto keys import --from FILE; or make one for a new cluster: "
