@@ -110,7 +110,7 @@ constexpr CodeInfo kPages[] = {
      "values all the same: encryption.accept_plain_update = true"},
     {"KEY_ROLLBACK", "The row holds an older key than this node has used.",
      "The database was set back to an old backup, or somebody put an old value there.",
-     "Where a node still runs: sotto keys verify --repair gives the database back what it holds. If "
+     "Where a node still runs: sotto keys verify --repair gives the database what it holds. If "
      "none does, and the backup is meant: start each node once with sottod --accept-rollback"},
 };
 
