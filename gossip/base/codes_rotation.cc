@@ -46,9 +46,6 @@ constexpr CodeInfo kPages[] = {
      "Somebody edited ClusterKeys or ClusterMembers by hand, or restored half of a backup.",
      "Compare with a good backup: SELECT Generation, KeyId, State FROM ClusterKeys; nothing is "
      "changed before it is mended"},
-    {"STORE_MOVED", "The cluster's keys were copied to another store, and are changed there.",
-     "sotto store copy took them over; this node still uses the old one.",
-     "Set store.url to the new store on every node, and restart them one by one"},
     {"STORE_NOT_SHARED", "Living members do not share this store.",
      "Each host has a database of its own (SQLite), or a node was started with another store.url: "
      "a key that is made here would not reach it.",
