@@ -192,6 +192,8 @@ TEST_P(RotationTest, MembersThatWereAwayComeBackByThemselves) {
   lab_->Kill(5);
   ASSERT_TRUE(lab_->Start(5).ok());
   const int joined = AddNode(StoreUrl());
+  // On a server n5 would find the newcomer by its row, and the others through it.
+  lab_->relay()->Partition({{4}, {0, 1, 2, 3, 5, joined}}, RelayStreams::kStall);
   ASSERT_TRUE(lab_->Start(joined).ok());
   ASSERT_TRUE(lab_->WaitAgree({0, 1, 5, joined}, {0, 1, 5, joined}, Seconds(20))) << Views();
   // Who is away has only the old key on record.
