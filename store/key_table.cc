@@ -170,17 +170,17 @@ absl::StatusOr<KeyRows> KeyTable::Read() {
 absl::Status KeyTable::Locked(const Change& change) {
   return database_->Transact(SqlMode::kLocked, [&](SqlTransaction& transaction) -> absl::Status {
     SOTTO_ASSIGN_OR_RETURN(KeyRows rows, ReadKeyRows(transaction, cluster_, /*lock=*/true));
-    SOTTO_RETURN_IF_ERROR(change(transaction, rows));
-    if (transaction.dialect() != SqlDialect::kPostgres) return absl::OkStatus();
-    return transaction.Run("SELECT pg_notify(?, ?)", {kKeysChannel, cluster_}).status();
+    return change(transaction, rows);
   });
 }
 
 absl::Status KeyTable::Note(SqlTransaction& transaction, std::string_view actor,
                             std::string_view action, const KeyRow& key, std::string_view detail) {
-  return InsertKeyEvent(transaction, cluster_,
-                        {Now(), std::string(actor), std::string(action), std::string(detail),
-                         key.generation, key.id});
+  SOTTO_RETURN_IF_ERROR(InsertKeyEvent(transaction, cluster_,
+                                       {Now(), std::string(actor), std::string(action),
+                                        std::string(detail), key.generation, key.id}));
+  if (transaction.dialect() != SqlDialect::kPostgres) return absl::OkStatus();
+  return transaction.Run("SELECT pg_notify(?, ?)", {kKeysChannel, cluster_}).status();
 }
 
 absl::Status KeyTable::Adopt(const KeyPolicy& policy, std::string_view actor) {
@@ -451,7 +451,10 @@ absl::Status KeyTable::Restore(const KeyPolicy& policy, std::span<const HeldKey>
     }
     std::string value;  // of the ACTIVE key, for both tables
     const absl::Cleanup wipe_value = [&value] { WipeText(&value); };
-    if (!behind) value = active->value;
+    if (!behind) {
+      value = active->value;
+      SOTTO_RETURN_IF_ERROR(Note(transaction, actor, "restore", *active, "the row was no key"));
+    }
     if (behind) {
       for (KeyRow& row : rows.keys) {
         if (row.state == KeyState::kRemoved) continue;

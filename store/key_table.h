@@ -125,9 +125,9 @@ class KeyTable {
 
  private:
   using Change = std::function<absl::Status(SqlTransaction&, KeyRows&)>;
-  // Runs `change` under the row lock, and tells those who listen; `told` says whether it changed
-  // anything.
+  // Runs `change` under the row lock.
   absl::Status Locked(const Change& change);
+  // Writes the history, and tells those who listen (PostgreSQL): after every change, and only then.
   absl::Status Note(SqlTransaction& transaction, std::string_view actor, std::string_view action,
                     const KeyRow& key, std::string_view detail);
 

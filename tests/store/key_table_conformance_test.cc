@@ -313,6 +313,40 @@ TEST_F(KeyTableConformance, RefusesOnceItHasMoved) {
   SOTTO_EXPECT_OK(Table().Acknowledge({"gw-1", 1, 1, "", 1}));
 }
 
+// Who listens hears of each change and of nothing else: otherwise every node that looks after a raw
+// UPDATE would wake all the others.
+TEST_F(KeyTableConformance, TellsWhoListensOfChangesAlone) {
+  const auto listener = Table().database().Connect(Soon());
+  SOTTO_ASSERT_OK(listener);
+  if (Store().dialect() != SqlDialect::kPostgres) {
+    EXPECT_THAT((*listener)->Listen(kKeysChannel, Soon()), HasCode("DB_NO_NOTIFY"));
+    return;
+  }
+  SOTTO_ASSERT_OK((*listener)->Listen(kKeysChannel, Soon()));
+  const auto hears = [&](std::chrono::milliseconds limit) {
+    const auto note =
+        (*listener)->WaitForNotification(std::chrono::steady_clock::now() + limit, -1);
+    return note.ok() && note->has_value() && (*note)->payload == kCluster;
+  };
+  constexpr std::chrono::milliseconds kLong{20'000}, kShort{200};
+  SOTTO_ASSERT_OK(Table().Adopt(policy_, "gw-1"));
+  EXPECT_TRUE(hears(kLong));
+  SOTTO_ASSERT_OK(Table().Adopt(policy_, "gw-2"));
+  SOTTO_ASSERT_OK(Table().TakeExternal(policy_));
+  EXPECT_FALSE(hears(kShort)) << "nothing has changed";
+  SetValue(kKeyB);
+  SOTTO_ASSERT_OK(Table().TakeExternal(policy_));
+  EXPECT_TRUE(hears(kLong));
+  SOTTO_ASSERT_OK(Table().TakeExternal(policy_));
+  SOTTO_ASSERT_OK(Table().Prepare(policy_, {}));
+  Ack("gw-1", 2, 1);
+  EXPECT_FALSE(hears(kShort)) << "it was prepared before";
+  SOTTO_ASSERT_OK(Table().Activate(policy_, {2, {}, 0, ""}));
+  EXPECT_TRUE(hears(kLong));
+  SOTTO_ASSERT_OK(Table().Activate(policy_, {2, {}, 0, ""}));
+  EXPECT_FALSE(hears(kShort));
+}
+
 // Two operators, two leaders: whoever is second finds what the first one did.
 TEST_F(KeyTableConformance, ManyAtOnceEndWithOneKey) {
   SOTTO_ASSERT_OK(Table().Adopt(policy_, "gw-1"));
