@@ -191,8 +191,7 @@ KeyAgent::KeyAgent(Options options, KeyRing ring)
       node_(std::move(options.node)),
       policy_(std::move(options.policy)),
       ring_(std::move(ring)),
-      generation_seen_(policy_.generation_seen),
-      removed_up_to_(options.removed_up_to) {
+      generation_seen_(policy_.generation_seen) {
   policy_.may_create = false;
   generation_seen_ = std::max(generation_seen_, ring_.sealing_generation());
 }
@@ -220,15 +219,9 @@ uint64_t KeyAgent::generation_seen() const {
   return generation_seen_;
 }
 
-uint64_t KeyAgent::removed_up_to() const {
-  const std::lock_guard lock(mutex_);
-  return removed_up_to_;
-}
-
 void KeyAgent::AcceptRollback() {
   const std::lock_guard lock(mutex_);
   generation_seen_ = 0;
-  removed_up_to_ = 0;
   removed_.clear();
 }
 
@@ -266,20 +259,14 @@ KeyLook KeyAgent::Judge(KeyRows rows) {
 }
 
 void KeyAgent::NoteRemoved(const KeyRows& rows) {
-  bool is_prefix = true;
   for (const KeyRow& row : rows.keys) {
-    if (IsLive(row)) {
-      is_prefix = false;
-      continue;
-    }
-    removed_.insert(row.id);
-    if (is_prefix) removed_up_to_ = std::max(removed_up_to_, row.generation);
+    if (!IsLive(row)) removed_.insert(row.id);
   }
 }
 
 // The key of a row: as it is held, or opened and tested.
 absl::StatusOr<RingKey> KeyAgent::OpenRow(const KeyRow& row) const {
-  if (row.generation <= removed_up_to_ || removed_.contains(row.id)) {
+  if (removed_.contains(row.id)) {
     return Returns(row.generation, row.id);
   }
   const RingKey* held = ring_.Find(row.id);
@@ -403,7 +390,7 @@ absl::StatusOr<KeyRing> KeyAgent::Take(std::string_view wrapped) {
   }
   SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, UnwrapKey(wrapped, cluster_, policy_.keks.get(),
                                                       {.allow_weak = policy_.allow_weak}));
-  if (key->generation() <= removed_up_to_ || removed_.contains(key->id())) {
+  if (removed_.contains(key->id())) {
     return Returns(key->generation(), key->id());
   }
   if (const RingKey* held = ring_.Find(key->id())) {

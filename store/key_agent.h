@@ -76,8 +76,6 @@ class KeyAgent {
   struct Options {
     std::string cluster, node;
     KeyPolicy policy;
-    // Not above this were the generations that this node knows to be REMOVED; 0: none.
-    uint64_t removed_up_to = 0;
   };
 
   // `ring`: what the node starts with; may be empty before the first Look.
@@ -96,8 +94,6 @@ class KeyAgent {
   void SetPolicy(const KeyPolicy& policy);
   // The highest generation that was sealed with here: durable elsewhere (NodeState).
   uint64_t generation_seen() const;
-  // All generations up to this one are REMOVED: durable elsewhere.
-  uint64_t removed_up_to() const;
   // For the operator who restored an old backup on purpose.
   void AcceptRollback();
 
@@ -129,8 +125,7 @@ class KeyAgent {
   KeyRing ring_;
   std::string trouble_;
   uint64_t generation_seen_ = 0;
-  uint64_t removed_up_to_ = 0;
-  std::set<KeyId> removed_;  // ids of rows that were REMOVED
+  std::set<KeyId> removed_;  // ids that this process has seen REMOVED
 };
 
 // Seals and opens a vector with the key. INTERNAL KEY_SELF_TEST.

@@ -57,7 +57,7 @@ class KeyAgentTest : public testing::Test {
     return rows;
   }
 
-  KeyAgent Agent() const { return KeyAgent({kCluster, "gw-1", policy_, 0}, KeyRing()); }
+  KeyAgent Agent() const { return KeyAgent({kCluster, "gw-1", policy_}, KeyRing()); }
 
   // "2* 1": newest first, the sealing one marked.
   static std::string Shape(const KeyAgent& agent) {
@@ -90,7 +90,7 @@ TEST_F(KeyAgentTest, FollowsARotation) {
   agent.Judge(Rows({{1, KeyState::kRemoved}, {2, KeyState::kActive}}));
   EXPECT_EQ(Shape(agent), "2*");
   EXPECT_EQ(agent.generation_seen(), 2u);
-  EXPECT_EQ(agent.removed_up_to(), 1u);
+  EXPECT_THAT(agent.Take(*WrapKey(*MakeKey(1), *MakeKek(3))), HasCode("KEY_RETURNS"));
 }
 
 TEST_F(KeyAgentTest, TakesKeysOfAllThreeLengths) {
@@ -115,7 +115,7 @@ TEST_F(KeyAgentTest, AnOldBackupTakesNoNodeBack) {
   // Nor one that was restarted, and remembers the generation alone.
   KeyPolicy remembers = policy_;
   remembers.generation_seen = 2;
-  KeyAgent restarted({kCluster, "gw-1", remembers, 0}, KeyRing());
+  KeyAgent restarted({kCluster, "gw-1", remembers}, KeyRing());
   EXPECT_THAT(restarted.Judge(Rows({{1, KeyState::kActive}})).status, HasCode("KEY_ROLLBACK"));
   EXPECT_EQ(Shape(restarted), "");
   restarted.AcceptRollback();
