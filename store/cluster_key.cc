@@ -48,17 +48,10 @@ absl::StatusOr<RowValue> ReadRow(SystemsTable& table, std::string_view cluster) 
                                  "; copy the cluster's key: sotto keys import --from FILE"));
 }
 
-// Of a value that opened: the KEK that wraps it.
-std::optional<KekId> KekOf(std::string_view value) {
-  if (!IsWrappedKey(value)) return std::nullopt;
-  const absl::StatusOr<WrappedKey> wrapped = ParseWrappedKey(value);
-  return wrapped.ok() ? std::optional(wrapped->kek) : std::nullopt;
-}
-
 absl::StatusOr<StoredKey> KeyOfRow(SystemsTable& table, RowValue row, std::string_view cluster,
                                    const KeyPolicy& policy) {
   absl::StatusOr<ClusterKeyRef> key = ParseClusterKey(row.value, cluster, policy);
-  const std::optional<KekId> kek = KekOf(row.value);
+  const std::optional<KekId> kek = WrappingKekOf(row.value);
   WipeText(&row.value);
   if (!key.ok()) {
     return WithContext(key.status(), absl::StrCat(table.DisplayUrl(), ", row ", row.row));
@@ -139,6 +132,12 @@ bool IsLocalInterface(const Endpoint& ip) {
 
 }  // namespace
 
+std::optional<KekId> WrappingKekOf(std::string_view value) {
+  if (!IsWrappedKey(value)) return std::nullopt;
+  const absl::StatusOr<WrappedKey> wrapped = ParseWrappedKey(value);
+  return wrapped.ok() ? std::optional(wrapped->kek) : std::nullopt;
+}
+
 absl::StatusOr<std::string> KeyRowText(const ClusterKey& key, const KeyPolicy& policy) {
   if (policy.keks != nullptr) return WrapKey(key, *policy.keks->active());
   return EncodeBase64(key.secret().view());
@@ -213,7 +212,7 @@ absl::StatusOr<StoredKey> ImportClusterKey(SystemsTable& table, const ClusterKey
     if (before.has_value()) WipeText(&*before);
   });
   const bool same = held != nullptr && held->secret() == key->secret();
-  if (same && KekOf(*before) == kek) return StoredKey{held, row, false, kek};
+  if (same && WrappingKekOf(*before) == kek) return StoredKey{held, row, false, kek};
   if (before.has_value() && !same && !replace) {
     return CodedError(absl::StatusCode::kAlreadyExists, "KEY_EXISTS",
                       absl::StrCat(table.DisplayUrl(), ", row ", row, " holds ",

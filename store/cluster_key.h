@@ -84,6 +84,9 @@ absl::StatusOr<ClusterKeyRef> DrawClusterKey(std::string_view cluster, uint64_t 
 // wipes it.
 absl::StatusOr<std::string> KeyRowText(const ClusterKey& key, const KeyPolicy& policy);
 
+// The KEK that wraps a row's value, by what it says of itself; nothing: it is plain, or no value.
+std::optional<KekId> WrappingKekOf(std::string_view value);
+
 // 32 random bytes as base64, for `sotto keys generate`. The caller wipes it.
 absl::StatusOr<std::string> GenerateKeyText(size_t key_bytes = 32);
 

@@ -22,13 +22,6 @@ using internal::BackupEntry;
 std::string WhereOf(const KeyRow& row) { return absl::StrCat("generation ", row.generation); }
 std::string WhereOf(const KeyRows& rows) { return absl::StrCat("the row ", rows.row); }
 
-// Nothing: plain, or no wrapped value that can be read.
-std::optional<KekId> KekOf(std::string_view value) {
-  if (!IsWrappedKey(value)) return std::nullopt;
-  const absl::StatusOr<WrappedKey> wrapped = ParseWrappedKey(value);
-  return wrapped.ok() ? std::optional(wrapped->kek) : std::nullopt;
-}
-
 // Opens whatever was ever accepted: for looking at, not for going on with.
 KeyPolicy AnyKey(const KeyPolicy& policy) {
   return {.allow_weak = true, .allow_hex_looking = true, .keks = policy.keks, .accept_plain = true};
@@ -217,7 +210,7 @@ absl::Status Change::Open() {
 absl::Status Change::PlanRekey() {
   SOTTO_RETURN_IF_ERROR(Open());
   const Kek& active = *params_.policy.keks->active();
-  const auto is_done = [&](const Slot& slot) { return KekOf(TextOf(slot)) == active.id(); };
+  const auto is_done = [&](const Slot& slot) { return WrappingKekOf(TextOf(slot)) == active.id(); };
   for (Slot& slot : slots_) {
     if (slot.row == nullptr || is_done(slot)) continue;
     SOTTO_ASSIGN_OR_RETURN(slot.wanted, WrapKey(*slot.key, active));

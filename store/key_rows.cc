@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "crypto/envelope.h"
 #include "crypto/secure_random.h"
 #include "gossip/base/coded_error.h"
@@ -237,6 +238,18 @@ const KeyRow* KeyRows::Find(uint64_t generation) const {
   return nullptr;
 }
 
+const KeyRow* KeyRows::Find(KeyId id) const {
+  for (const KeyRow& key : keys) {
+    if (key.id == id) return &key;
+  }
+  return nullptr;
+}
+
+const KeyRow* KeyRows::FindLive(KeyId id) const {
+  const KeyRow* key = Find(id);
+  return key == nullptr || key->state == KeyState::kRemoved ? nullptr : key;
+}
+
 const KeyMember* KeyRows::FindMember(std::string_view name) const {
   for (const KeyMember& member : members) {
     if (member.name == name) return &member;
@@ -252,6 +265,26 @@ std::vector<std::string> NeededBy(const KeyRows& rows, uint64_t generation) {
     if (member.sealing.value_or(0) <= generation) names.push_back(member.name);
   }
   return names;
+}
+
+absl::Status CheckRoom(const KeyRows& rows) {
+  const auto live = std::count_if(rows.keys.begin(), rows.keys.end(), [](const KeyRow& key) {
+    return key.state != KeyState::kRemoved;
+  });
+  if (static_cast<size_t>(live) < Keyring::kKeysMax) return absl::OkStatus();
+  const auto oldest = std::find_if(rows.keys.begin(), rows.keys.end(), [](const KeyRow& key) {
+    return key.state == KeyState::kRetired;
+  });
+  std::string why = "remove one first";
+  if (oldest != rows.keys.end()) {
+    const std::vector<std::string> names = NeededBy(rows, oldest->generation);
+    why = absl::StrCat("generation ", oldest->generation, " (", ToString(oldest->id), ")");
+    why = names.empty() ? absl::StrCat("remove ", why, " first")
+                        : absl::StrCat("bring back or forget ", absl::StrJoin(names, ", "),
+                                       ": on record is nothing newer than ", why);
+  }
+  return CodedError(absl::StatusCode::kResourceExhausted, "KEY_RING_FULL",
+                    absl::StrCat(Keyring::kKeysMax, " keys are in use; ", why));
 }
 
 bool IsBehind(const KeyRows& rows, uint64_t generation_seen) {

@@ -67,12 +67,17 @@ struct KeyRows {
   // The newest PREPARED one that is newer than the ACTIVE one; null if none.
   const KeyRow* next() const;
   const KeyRow* Find(uint64_t generation) const;
+  const KeyRow* Find(KeyId id) const;      // removed ones too
+  const KeyRow* FindLive(KeyId id) const;  // not REMOVED
   const KeyMember* FindMember(std::string_view name) const;
   uint64_t newest() const;  // the highest generation, removed ones too; 0: none
 };
 
 // Who has no key newer than `generation` on record, by name.
 std::vector<std::string> NeededBy(const KeyRows& rows, uint64_t generation);
+
+// KEY_RING_FULL: Keyring::kKeysMax keys are not REMOVED; the message says who is in the way.
+absl::Status CheckRoom(const KeyRows& rows);
 
 // Whether the table was set back: no key that is not REMOVED is as new as `generation_seen`.
 bool IsBehind(const KeyRows& rows, uint64_t generation_seen);

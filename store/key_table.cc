@@ -49,31 +49,6 @@ absl::Status CheckUsable(const KeyRows& rows) {
   return Forbidden("KEY_STATE", "ClusterKeys has not exactly one ACTIVE key of this cluster");
 }
 
-size_t LiveKeys(const KeyRows& rows) {
-  return static_cast<size_t>(
-      std::count_if(rows.keys.begin(), rows.keys.end(),
-                    [](const KeyRow& key) { return key.state != KeyState::kRemoved; }));
-}
-
-absl::Status CheckRoom(const KeyRows& rows) {
-  if (LiveKeys(rows) < Keyring::kKeysMax) return absl::OkStatus();
-  const auto oldest = std::find_if(rows.keys.begin(), rows.keys.end(), [](const KeyRow& key) {
-    return key.state == KeyState::kRetired;
-  });
-  std::string why = "remove one first";
-  if (oldest != rows.keys.end()) {
-    const std::vector<std::string> names = NeededBy(rows, oldest->generation);
-    why =
-        names.empty()
-            ? absl::StrCat("remove ", Name(*oldest), " first")
-            : absl::StrCat("the oldest, ", Name(*oldest), ", is all that ",
-                           absl::StrJoin(names, ", "), names.size() == 1 ? " has" : " have",
-                           " on record: bring back or forget ", names.size() == 1 ? "it" : "them");
-  }
-  return CodedError(StatusCode::kResourceExhausted, "KEY_RING_FULL",
-                    absl::StrCat(Keyring::kKeysMax, " keys are in use; ", why));
-}
-
 absl::Status SetState(SqlTransaction& transaction, std::string_view cluster, KeyRow* key,
                       KeyState state) {
   key->state = state;
@@ -94,21 +69,13 @@ absl::Status UnknownKey(uint64_t generation) {
                     absl::StrCat("ClusterKeys has no generation ", generation));
 }
 
-// The row whose key has this id; null if none.
-const KeyRow* FindId(const KeyRows& rows, KeyId id) {
-  for (const KeyRow& key : rows.keys) {
-    if (key.id == id) return &key;
-  }
-  return nullptr;
-}
-
 // A key beside all that the table knows.
 absl::StatusOr<ClusterKeyRef> DrawBeside(const KeyRows& rows, std::string_view cluster) {
   while (true) {
     absl::StatusOr<ClusterKeyRef> key = DrawClusterKey(cluster, rows.newest() + 1);
     if (!key.ok() && ErrorCode(key.status()) != "KEY_WEAK") return key.status();
     // Chance, about never; drawing again costs nothing.
-    if (key.ok() && FindId(rows, (*key)->id()) == nullptr) return key;
+    if (key.ok() && rows.Find((*key)->id()) == nullptr) return key;
   }
 }
 
@@ -136,7 +103,7 @@ absl::StatusOr<Found> LookAtRow(const KeyRows& rows, std::string_view cluster,
   const KeyRow* active = rows.active();
   if (active != nullptr && rows.value == active->value) return Found{nullptr, active};
   SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, ParseClusterKey(rows.value, cluster, open));
-  const KeyRow* known = FindId(rows, key->id());
+  const KeyRow* known = rows.Find(key->id());
   if (known == nullptr) return Found{std::move(key), nullptr};
   if (known->state == KeyState::kRetired || known->state == KeyState::kRemoved) {
     return Forbidden("KEY_RETURNS", absl::StrCat("the row ", rows.row, " holds ", Name(*known),
@@ -232,7 +199,7 @@ absl::StatusOr<KeyTable::Prepared> KeyTable::Prepare(const KeyPolicy& policy,
     }
     const KeyRow* next = rows.next();
     if (params.key != nullptr) {
-      const KeyRow* same = FindId(rows, params.key->id());
+      const KeyRow* same = rows.Find(params.key->id());
       if (same != nullptr && same != next) {
         return Forbidden("KEY_STATE",
                          absl::StrCat(Name(*same), " is ", ToString(same->state).data(),

@@ -23,12 +23,6 @@ const KeyRow* Overdue(const KeyRows& rows, int64_t now_ms) {
   return nullptr;
 }
 
-size_t LiveKeys(const KeyRows& rows) {
-  return static_cast<size_t>(
-      std::count_if(rows.keys.begin(), rows.keys.end(),
-                    [](const KeyRow& key) { return key.state != KeyState::kRemoved; }));
-}
-
 RotationPlan PlanActivation(const KeyRows& rows, const std::vector<LivingMember>& living) {
   RotationPlan plan;
   const KeyRow& next = *rows.next();
@@ -42,18 +36,8 @@ RotationPlan PlanActivation(const KeyRows& rows, const std::vector<LivingMember>
 
 RotationPlan PlanPreparation(const KeyRows& rows, std::string why) {
   RotationPlan plan;
-  if (LiveKeys(rows) >= Keyring::kKeysMax) {
-    const auto oldest = std::find_if(rows.keys.begin(), rows.keys.end(), [](const KeyRow& key) {
-      return key.state == KeyState::kRetired;
-    });
-    const std::vector<std::string> names =
-        oldest == rows.keys.end() ? std::vector<std::string>() : NeededBy(rows, oldest->generation);
-    plan.blocked = Blocked(
-        "KEY_RING_FULL",
-        absl::StrCat("a rotation is due (", why, "), and ", Keyring::kKeysMax, " keys are in use",
-                     names.empty()
-                         ? ""
-                         : absl::StrCat("; bring back or forget ", absl::StrJoin(names, ", "))));
+  if (const absl::Status room = CheckRoom(rows); !room.ok()) {
+    plan.blocked = WithContext(room, absl::StrCat("a rotation is due (", why, ")"));
     return plan;
   }
   plan.step = RotationStep::kPrepare;

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cmd/sottod/admin_server.h"
+#include "cmd/sottod/clock.h"
 #include "cmd/sottod/discovery_keeper.h"
 #include "cmd/sottod/event_log.h"
 #include "cmd/sottod/event_ring.h"
@@ -42,18 +43,6 @@ using boost::system::error_code;
 constexpr std::chrono::seconds kLeaveTimeout{5};
 constexpr std::chrono::seconds kTickInterval{5};
 constexpr std::chrono::seconds kAnswerGrace{1};
-
-int64_t SteadyNanos() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-int64_t UnixMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 LogRecord FailureRecord(std::string event, const absl::Status& status) {
   std::string code = ErrorCode(status);

@@ -8,9 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "crypto/envelope.h"
+#include "cmd/sottod/clock.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "store/cluster_key.h"
 
 namespace sotto {
 namespace {
@@ -20,12 +21,6 @@ using Clock = std::chrono::steady_clock;
 // A progress display asks twice a second; the members are asked once.
 constexpr std::chrono::milliseconds kAskAgain{900};
 
-int64_t UnixMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 std::string Lower(std::string_view state) {
   std::string out(state);
   std::transform(out.begin(), out.end(), out.begin(),
@@ -33,16 +28,9 @@ std::string Lower(std::string_view state) {
   return out;
 }
 
-std::string KekOf(const std::string& value) {
-  const absl::StatusOr<WrappedKey> wrapped = ParseWrappedKey(value);
-  return IsWrappedKey(value) && wrapped.ok() ? ToString(wrapped->kek) : std::string();
-}
-
-const KeyRow* FindId(const KeyRows& rows, KeyId id) {
-  for (const KeyRow& row : rows.keys) {
-    if (row.id == id && row.state != KeyState::kRemoved) return &row;
-  }
-  return nullptr;
+std::string KekText(const std::string& value) {
+  const std::optional<KekId> kek = WrappingKekOf(value);
+  return kek ? ToString(*kek) : std::string();
 }
 
 bool Contains(const std::vector<std::string>& names, const std::string& name) {
@@ -105,7 +93,7 @@ void KeyDesk::AddKeys(const KeyRows& rows, bool removed, KeyOverview* out) const
     view.generation = row->generation;
     view.id = row->id;
     view.state = Lower(ToString(row->state));
-    view.kek = KekOf(row->value);
+    view.kek = KekText(row->value);
     const RingKey* held = ring.Find(row->id);
     if (held != nullptr) view.algorithm = held->key->algorithm();
     view.held_here = held != nullptr;
@@ -129,7 +117,7 @@ void KeyDesk::AddHeldKeys(KeyOverview* out) const {
     view.id = held.key->id();
     view.seals_here = held.key->id() == ring.sealing;
     view.state = view.seals_here ? "active" : Lower(ToString(held.state));
-    view.kek = KekOf(held.wrapped);
+    view.kek = KekText(held.wrapped);
     view.algorithm = held.key->algorithm();
     view.held_here = true;
     if (view.seals_here) view.frames_sealed = node_->Stats().frames_sealed;
@@ -164,7 +152,7 @@ void KeyDesk::AddMembers(const KeyRows& rows, KeyOverview* out) const {
       holder.seen_s_ago = 0;
       holder.key_drops = stats.drops[static_cast<size_t>(DropReason::kUnknownKey)] +
                          stats.drops[static_cast<size_t>(DropReason::kBadTag)];
-    } else if (answer != answers.end() && now_ms - answer->second.at_ms < 15'000) {
+    } else if (answer != answers.end()) {
       claim = &answer->second.claim;
       holder.seen_s_ago = static_cast<double>(now_ms - answer->second.at_ms) / 1e3;
       holder.key_drops = claim->key_drops;
@@ -172,8 +160,8 @@ void KeyDesk::AddMembers(const KeyRows& rows, KeyOverview* out) const {
     if (claim == nullptr) continue;
     holder.answered = true;
     holder.trouble = claim->trouble;
-    const KeyRow* held = FindId(rows, claim->held_id);
-    const KeyRow* sealing = FindId(rows, claim->sealing_id);
+    const KeyRow* held = rows.FindLive(claim->held_id);
+    const KeyRow* sealing = rows.FindLive(claim->sealing_id);
     // Its own number counts where there is no table to translate it.
     holder.held = held != nullptr     ? std::optional(held->generation)
                   : rows.keys.empty() ? std::optional(claim->held)
@@ -219,7 +207,7 @@ absl::StatusOr<PrepareOutcome> KeyDesk::PrepareKey(const PrepareOrder& order) {
     out.active_generation = active->generation;
     out.active_id = active->id;
   }
-  if (const KeyRow* next = rows.Find(out.generation)) out.kek = KekOf(next->value);
+  if (const KeyRow* next = rows.Find(out.generation)) out.kek = KekText(next->value);
   Tell(table.get(), out.generation);
   return out;
 }

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "crypto/envelope.h"
+#include "cmd/sottod/clock.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
 #include "store/cluster_key.h"
@@ -25,31 +25,16 @@ constexpr int64_t kSpreadPatienceMs = 60'000;
 // How often the leader asks while it waits for members.
 constexpr std::chrono::milliseconds kSpreadPoll{2'000};
 
-int64_t UnixMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
+std::string KekText(const std::string& wrapped) {
+  const std::optional<KekId> kek = WrappingKekOf(wrapped);
+  return kek ? ToString(*kek) : std::string();
 }
 
-std::string KekOf(const std::string& wrapped) {
-  const absl::StatusOr<WrappedKey> parsed = ParseWrappedKey(wrapped);
-  return parsed.ok() ? ToString(parsed->kek) : std::string();
-}
-
-// The generation in this table of what a member says that it holds: its own number counts only
-// where the key is the same.
-std::optional<uint64_t> HeldHere(const KeyRows& rows, const KeyClaim& claim) {
-  for (const KeyRow& row : rows.keys) {
-    if (row.id == claim.held_id && row.state != KeyState::kRemoved) return row.generation;
-  }
-  return std::nullopt;
-}
-
-std::optional<uint64_t> SealingHere(const KeyRows& rows, const KeyClaim& claim) {
-  for (const KeyRow& row : rows.keys) {
-    if (row.id == claim.sealing_id && row.state != KeyState::kRemoved) return row.generation;
-  }
-  return std::nullopt;
+// The generation that a key has in this table: a member's own number counts only where the key is
+// the same.
+std::optional<uint64_t> GenerationHere(const KeyRows& rows, KeyId id) {
+  const KeyRow* row = rows.FindLive(id);
+  return row == nullptr ? std::nullopt : std::optional(row->generation);
 }
 
 // Shared with the callbacks, which may come later.
@@ -77,7 +62,7 @@ KeyKeeper::KeyKeeper(Options options, std::shared_ptr<Database> database,
   report_.from_cache = options_.from_cache;
   if (report_.status.ok()) report_.last_read = std::chrono::system_clock::now();
   const KeyRing ring = agent_->ring();
-  if (const RingKey* key = ring.Find(ring.sealing)) report_.kek = KekOf(key->wrapped);
+  if (const RingKey* key = ring.Find(ring.sealing)) report_.kek = KekText(key->wrapped);
 }
 
 KeyKeeper::~KeyKeeper() { Stop(); }
@@ -343,7 +328,7 @@ void KeyKeeper::Publish(const absl::Status& status, bool read, std::chrono::micr
   ++report_.polls;
   report_.status = status;
   report_.read_time = took;
-  report_.kek = key == nullptr ? std::string() : KekOf(key->wrapped);
+  report_.kek = key == nullptr ? std::string() : KekText(key->wrapped);
   if (read) report_.from_cache = false;
   if (status.ok()) {
     report_.last_read = std::chrono::system_clock::now();
@@ -365,7 +350,6 @@ void KeyKeeper::LogStatus(std::string_view event, const absl::Status& status, Lo
 
 std::vector<LivingMember> KeyKeeper::Living(const KeyRows& rows) const {
   const std::map<std::string, KeyAnswer> answers = Answers();
-  const int64_t now_ms = UnixMillis();
   std::vector<LivingMember> living;
   const std::shared_ptr<const NodeView> view = node_->View();
   for (const MemberInfo& member : view->members) {
@@ -374,8 +358,8 @@ std::vector<LivingMember> KeyKeeper::Living(const KeyRows& rows) const {
     const auto answer = answers.find(member.name);
     if (member.is_self) {
       out.held = agent_->ring().newest();
-    } else if (answer != answers.end() && now_ms - answer->second.at_ms < kAnswerFreshMs) {
-      out.held = HeldHere(rows, answer->second.claim);
+    } else if (answer != answers.end()) {
+      out.held = GenerationHere(rows, answer->second.claim.held_id);
     }
     living.push_back(std::move(out));
   }
@@ -383,8 +367,13 @@ std::vector<LivingMember> KeyKeeper::Living(const KeyRows& rows) const {
 }
 
 std::map<std::string, KeyAnswer> KeyKeeper::Answers() const {
+  const int64_t now_ms = UnixMillis();
   const std::lock_guard lock(mutex_);
-  return answers_;
+  std::map<std::string, KeyAnswer> fresh = answers_;
+  std::erase_if(fresh, [now_ms](const auto& answer) {
+    return now_ms - answer.second.at_ms >= kAnswerFreshMs;
+  });
+  return fresh;
 }
 
 void KeyKeeper::Ask(KeyTable* table, uint64_t generation) {
@@ -429,12 +418,12 @@ void KeyKeeper::Ask(KeyTable* table, uint64_t generation) {
   std::vector<KeyMember> records;
   for (const auto& [name, answer] : answers) {
     if (name == options_.node) continue;
-    const std::optional<uint64_t> held = HeldHere(*rows, answer.claim);
+    const std::optional<uint64_t> held = GenerationHere(*rows, answer.claim.held_id);
     const KeyMember* row = rows->FindMember(name);
     // Only what the row does not say already.
     if (!held || row == nullptr) continue;
-    KeyMember record{name, held, SealingHere(*rows, answer.claim), answer.claim.trouble,
-                     answer.at_ms};
+    KeyMember record{name, held, GenerationHere(*rows, answer.claim.sealing_id),
+                     answer.claim.trouble, answer.at_ms};
     if (row->held == record.held && row->sealing == record.sealing &&
         row->trouble == record.trouble) {
       continue;

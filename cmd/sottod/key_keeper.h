@@ -82,6 +82,7 @@ class KeyKeeper final : public KeyCourier {
 
   // The members that live, with what they said last.
   std::vector<LivingMember> Living(const KeyRows& rows) const;
+  // What members have said in the last 15 s.
   std::map<std::string, KeyAnswer> Answers() const;
   // Asks every living member what it holds, and tells it by that that `generation` is news (0:
   // nothing is). Records the answers in the table. Blocks for a second at most.

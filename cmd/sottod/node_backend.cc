@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "cmd/sottod/clock.h"
 #include "cmd/sottod/process.h"
 #include "cmd/version.h"
 #include "gossip/base/coded_error.h"
@@ -19,18 +20,6 @@ namespace sotto {
 namespace {
 
 constexpr std::chrono::milliseconds kNodePatience = std::chrono::seconds(2);
-
-int64_t SteadyNanos() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-int64_t UnixMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 StoreSummary SummarizeStore(const std::string& url, const KeyReport& report) {
   StoreSummary out;
