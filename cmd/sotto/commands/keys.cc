@@ -2,8 +2,6 @@
 // verb takes a key as a word, and none prints one.
 #include "cmd/sotto/commands/keys.h"
 
-#include <unistd.h>
-
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <istream>
@@ -15,6 +13,7 @@
 #include "cmd/config/check_config.h"
 #include "cmd/sotto/commands/commands.h"
 #include "cmd/sotto/commands/local_files.h"
+#include "cmd/sotto/commands/store_target.h"
 #include "cmd/sotto/complaint.h"
 #include "cmd/sotto/output/json_text.h"
 #include "cmd/sotto/output/render.h"
@@ -25,7 +24,6 @@
 #include "gossip/member.h"
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
-#include "store/kek_source.h"
 #include "store/key_table.h"
 #include "store/open_store.h"
 #include "store/schema.h"
@@ -36,7 +34,8 @@ namespace {
 namespace json = boost::json;
 
 struct Flags {
-  std::string to, from, cluster, store, password_file, kek;
+  std::string to, from;
+  StoreFlags store;
   std::string bits = "256";
   bool prepared = false;
 };
@@ -90,7 +89,7 @@ int GenerateKey(Context& context, const Flags& flags) {
     complaint.Add("why", "a key is never printed");
     return context.Fail(complaint.Add("do", "sotto keys generate --to cluster.key"));
   }
-  const auto cluster = ClusterName(context, flags.cluster);
+  const auto cluster = ClusterName(context, flags.store.cluster);
   if (!cluster.ok()) return context.Fail(cluster.status());
   const auto key = GenerateTo(flags, *cluster);
   if (!key.ok()) return context.Fail(key.status());
@@ -129,47 +128,7 @@ absl::Status ReadKeyText(Context& context, const std::string& from, SecretText* 
   return absl::OkStatus();
 }
 
-// The KEKs of --kek, else of the configuration; none where both say nothing.
-absl::Status ReadKeks(const Flags& flags, const Config& config, KeyPolicy* policy) {
-  KekSettings settings = KekSettingsOf(config, ServiceOwner(config));
-  if (!flags.kek.empty()) settings = {.source = flags.kek};
-  KekLoader loader;
-  SOTTO_ASSIGN_OR_RETURN(policy->keks, loader.Load(settings));
-  return absl::OkStatus();
-}
-
-struct ImportTarget {
-  std::string cluster;
-  std::string url;
-  KeyPolicy policy;
-  StoreOptions options;
-};
-
-absl::StatusOr<ImportTarget> TargetOf(const Context& context, const Flags& flags) {
-  ImportTarget target;
-  Config config;
-  if (flags.store.empty() || flags.cluster.empty()) {
-    SOTTO_ASSIGN_OR_RETURN(config, LoadSettings(context));
-    target.cluster = config.node.cluster;
-    target.url = config.store.url;
-    // The file's password is for the file's database.
-    if (flags.store.empty()) target.options = StoreOptionsOf(config, ServiceOwner(config));
-    target.policy = KeyPolicyOf(config, nullptr);
-  }
-  SOTTO_RETURN_IF_ERROR(ReadKeks(flags, config, &target.policy));
-  if (!flags.store.empty()) target.url = flags.store;
-  if (!flags.cluster.empty()) target.cluster = flags.cluster;
-  SOTTO_ASSIGN_OR_RETURN(target.cluster, ClusterName(context, target.cluster));
-  if (!flags.password_file.empty()) {
-    target.options.password = "file:" + flags.password_file;
-    target.options.also_owner = FolderOwner(FolderOf(flags.password_file));
-  }
-  const auto path = SqlitePath(target.url);
-  if (path.ok()) target.options.also_owner = FolderOwner(FolderOf(*path));
-  return target;
-}
-
-absl::StatusOr<StoredKey> Import(Context& context, const Flags& flags, const ImportTarget& target) {
+absl::StatusOr<StoredKey> Import(Context& context, const Flags& flags, const StoreTarget& target) {
   SecretText secret;
   SOTTO_RETURN_IF_ERROR(ReadKeyText(context, flags.from, &secret));
   SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef key,
@@ -182,7 +141,7 @@ absl::StatusOr<StoredKey> Import(Context& context, const Flags& flags, const Imp
 // The next key of a running cluster whose hosts share no database (design K4): it lies beside the
 // one in use until `sotto keys activate`.
 absl::StatusOr<KeyTable::Prepared> ImportPrepared(Context& context, const Flags& flags,
-                                                  const ImportTarget& target) {
+                                                  const StoreTarget& target) {
   SecretText secret;
   SOTTO_RETURN_IF_ERROR(ReadKeyText(context, flags.from, &secret));
   SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef key,
@@ -193,12 +152,12 @@ absl::StatusOr<KeyTable::Prepared> ImportPrepared(Context& context, const Flags&
   SOTTO_RETURN_IF_ERROR(
       EnsureSchema(*database, std::chrono::steady_clock::now() + target.options.deadline));
   KeyTable table(database, target.cluster);
-  const std::string actor = "uid " + std::to_string(getuid());
+  const std::string actor = LocalActor();
   SOTTO_RETURN_IF_ERROR(table.Adopt(target.policy, actor));
   return table.Prepare(target.policy, {.key = key, .actor = actor});
 }
 
-int ImportKeyPrepared(Context& context, const Flags& flags, const ImportTarget& target) {
+int ImportKeyPrepared(Context& context, const Flags& flags, const StoreTarget& target) {
   const auto prepared = ImportPrepared(context, flags, target);
   if (!prepared.ok()) {
     Complaint complaint = ComplaintOf(prepared.status());
@@ -228,7 +187,7 @@ int ImportKey(Context& context, const Flags& flags) {
         kExitUsage, "USAGE", "\"sotto keys import\" needs --from FILE, or --from -", {}};
     return context.Fail(complaint.Add("do", "sotto keys import --from cluster.key"));
   }
-  const auto target = TargetOf(context, flags);
+  const auto target = StoreTargetOf(context, flags.store);
   if (!target.ok()) return context.Fail(target.status());
   if (flags.prepared) return ImportKeyPrepared(context, flags, *target);
   const auto stored = Import(context, flags, *target);
@@ -276,16 +235,17 @@ void AddKeys(Verb& root) {
   verb.Sub("generate", "a fresh key into a new file; prints its fingerprint")
       .Text("--to", &flags->to, "FILE", "a new file, made with mode 0600")
       .Choice("--bits", &flags->bits, {"128", "192", "256"}, "AES-128, AES-192 or AES-256 (256)")
-      .Text("--cluster", &flags->cluster, "NAME", "instead of the configuration's")
+      .Text("--cluster", &flags->store.cluster, "NAME", "instead of the configuration's")
       .Example("sotto keys generate --to cluster.key --cluster edge-prod", "prints 9f3c-21aa")
       .Run([&context, flags] { return GenerateKey(context, *flags); });
   verb.Sub("import", "a key from a file into the store; never over another one")
       .Text("--from", &flags->from, "FILE", "the key's text; - for standard input")
-      .Text("--store", &flags->store, "URL", "instead of the configuration's; see store.url")
-      .Text("--password-file", &flags->password_file, "FILE",
+      .Text("--store", &flags->store.store, "URL", "instead of the configuration's; see store.url")
+      .Text("--password-file", &flags->store.password_file, "FILE",
             "the password for a server's user, mode 0600")
-      .Text("--cluster", &flags->cluster, "NAME", "instead of the configuration's")
-      .Text("--kek", &flags->kek, "SOURCE", "what wraps it there, instead of the configuration's")
+      .Text("--cluster", &flags->store.cluster, "NAME", "instead of the configuration's")
+      .Text("--kek", &flags->store.kek, "SOURCE",
+            "what wraps it there, instead of the configuration's")
       .Switch("--prepared", &flags->prepared,
               "as the next key, beside the one in use: for hosts that share no database")
       .Example("sotto keys import --from cluster.key", "into the store of /etc/sotto/sottod.toml")
