@@ -15,7 +15,6 @@
 
 #include "absl/status/status.h"
 #include "crypto/keyring.h"
-#include "gossip/said.h"
 
 namespace sotto {
 
@@ -49,9 +48,6 @@ class KeyCourier {
   // behind Keys(). `key_drops`: frames dropped for a key reason so far.
   virtual std::string Claim(KeyId sealing, uint64_t key_drops) = 0;
 };
-
-// The query that OnKeysAsked and Claim belong to; its payload is the generation, decimal.
-inline constexpr std::string_view kKeysQuery = kKeysQueryName;
 
 }  // namespace sotto
 

@@ -111,7 +111,7 @@ absl::Status NodeCore::Answer(const QueryId& query, std::string_view payload) {
 void NodeCore::Perform(const DeliverUserEvent& action) { Tell(action.event); }
 
 void NodeCore::Perform(const DeliverQuery& action) {
-  if (action.query.name == kKeysQuery) return AnswerKeysQuery(action.query);
+  if (action.query.name == kKeysQueryName) return AnswerKeysQuery(action.query);
   if (watchers_.AnswersQueries()) {
     Tell(action.query);
     return;

@@ -35,7 +35,7 @@ inline constexpr int64_t kQueryTimeoutMsMax = 300'000;
 inline constexpr uint64_t kLamportEnd = uint64_t{1} << 62;
 // Names under this prefix are the node's own business; users cannot say them.
 inline constexpr std::string_view kInternalPrefix = "_sotto/";
-// Asked of every member's shell; see key_courier.h.
+// Asked of every member's shell, which KeyCourier answers; its payload is a generation, decimal.
 inline constexpr std::string_view kKeysQueryName = "_sotto/keys";
 
 // ---- contents of statements ---------------------------------------------------------------------

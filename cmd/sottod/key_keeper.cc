@@ -9,6 +9,7 @@
 #include "cmd/sottod/clock.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/said.h"
 #include "store/cluster_key.h"
 #include "store/schema.h"
 #include "store/systems_rows.h"
@@ -379,7 +380,7 @@ std::map<std::string, KeyAnswer> KeyKeeper::Answers() const {
 void KeyKeeper::Ask(KeyTable* table, uint64_t generation) {
   const auto gathering = std::make_shared<Gathering>();
   QueryParams params;
-  params.name = std::string(kKeysQuery);
+  params.name = std::string(kKeysQueryName);
   params.payload = absl::StrCat(generation);
   params.timeout = kAskTimeout;
   params.acks = false;
