@@ -94,6 +94,19 @@ std::string QuotedList(const std::vector<std::string>& texts) {
 
 }  // namespace
 
+const boost::json::value* At(const boost::json::value& value, std::string_view path) {
+  const boost::json::value* at = &value;
+  while (at != nullptr && !path.empty()) {
+    const size_t dot = path.find('.');
+    const boost::json::object* object = at->if_object();
+    if (object == nullptr) return nullptr;
+    const std::string_view word = path.substr(0, dot);
+    at = object->if_contains(boost::json::string_view(word.data(), word.size()));
+    path = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
+  }
+  return at;
+}
+
 absl::Status WriteNewFile(const std::string& path, std::string_view text, mode_t mode) {
   std::error_code ignored;
   std::filesystem::remove(path, ignored);
@@ -306,20 +319,19 @@ std::map<std::string, std::string> Lab::StatesAt(int node) const {
 
 int64_t Lab::StatusNumber(int node, std::string_view path) const {
   const auto answer = Get(node, "/v1/status");
-  if (!answer.ok() || !answer->is_object()) return 0;
-  const boost::json::value* at = answer->as_object().if_contains("data");
-  while (at != nullptr && !path.empty()) {
-    const size_t dot = path.find('.');
-    const boost::json::object* object = at->if_object();
-    if (object == nullptr) return 0;
-    const std::string_view word = path.substr(0, dot);
-    at = object->if_contains(boost::json::string_view(word.data(), word.size()));
-    path = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
-  }
+  const boost::json::value* data = answer.ok() ? At(*answer, "data") : nullptr;
+  const boost::json::value* at = data == nullptr ? nullptr : At(*data, path);
   if (at == nullptr || !at->is_number()) return 0;
   boost::system::error_code error;
   const int64_t number = at->to_number<int64_t>(error);
   return error ? 0 : number;
+}
+
+std::string Lab::StatusText(int node, std::string_view path) const {
+  const auto answer = Get(node, "/v1/status");
+  const boost::json::value* data = answer.ok() ? At(*answer, "data") : nullptr;
+  const boost::json::value* at = data == nullptr ? nullptr : At(*data, path);
+  return at == nullptr || !at->is_string() ? std::string() : at->as_string().c_str();
 }
 
 std::string Lab::LogOf(int node) const {

@@ -108,6 +108,8 @@ class Lab {
   std::map<std::string, std::string> StatesAt(int node) const;
   // One number of the status by its path, "frames.dropped.bad_tag"; 0 if it is not there.
   int64_t StatusNumber(int node, std::string_view path) const;
+  // One text of it, "key.id"; empty if it is not there.
+  std::string StatusText(int node, std::string_view path) const;
   // Its log so far.
   std::string LogOf(int node) const;
 
@@ -141,6 +143,9 @@ class Lab {
   std::unique_ptr<RelayNetwork> relay_;
   std::vector<Node> nodes_;
 };
+
+// The value at "key.id" below an object; null if there is none.
+const boost::json::value* At(const boost::json::value& value, std::string_view path);
 
 // Writes `text` to a new file of mode `mode`. INTERNAL LAB_FILE.
 absl::Status WriteNewFile(const std::string& path, std::string_view text, mode_t mode);

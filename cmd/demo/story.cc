@@ -38,20 +38,6 @@ constexpr Millis kRefusedLimit{12'000};
 // How long a stranger's absence is watched.
 constexpr Millis kAbsentFor{1'500};
 
-// The value at "key.id" below an object; null if there is none.
-const json::value* At(const json::value& value, std::string_view path) {
-  const json::value* at = &value;
-  while (at != nullptr && !path.empty()) {
-    const size_t dot = path.find('.');
-    const json::object* object = at->if_object();
-    if (object == nullptr) return nullptr;
-    const std::string_view word = path.substr(0, dot);
-    at = object->if_contains(json::string_view(word.data(), word.size()));
-    path = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
-  }
-  return at;
-}
-
 std::string Text(const json::value& value, std::string_view path) {
   const json::value* at = At(value, path);
   if (at == nullptr || at->is_null()) return "-";

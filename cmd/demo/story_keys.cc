@@ -24,13 +24,6 @@ constexpr Millis kSpreadLimit{15'000};
 constexpr Millis kSealLimit{15'000};
 constexpr Millis kBackLimit{15'000};
 
-// What the node itself seals with.
-std::string SealsWith(const Lab& lab, int node) {
-  const auto status = lab.Get(node, "/v1/status");
-  if (!status.ok()) return "";
-  return status->at("data").at("key").at("id").as_string().c_str();
-}
-
 int64_t KeyDrops(const Lab& lab, const std::vector<int>& nodes) {
   int64_t sum = 0;
   for (const int node : nodes) {
@@ -46,7 +39,7 @@ absl::Status Story::AwaitSealing(const std::vector<int>& nodes, const std::strin
   const auto begin = Lab::Clock::now();
   const bool all = lab_.WaitUntil(kSealLimit, [&] {
     return std::all_of(nodes.begin(), nodes.end(),
-                       [&](int node) { return SealsWith(lab_, node) == id; });
+                       [&](int node) { return lab_.StatusText(node, "key.id") == id; });
   });
   if (!all) return Missed(absl::StrCat("every running node seals with ", id));
   say_.Say(absl::StrCat("all ", nodes.size(), " seal with ", id, ", after ",
@@ -86,7 +79,7 @@ absl::Status Story::RotateWithoutOne(int absent) {
   say_.Say(absl::StrCat("The old key cannot be removed: ", refused.message(), "."));
   SOTTO_RETURN_IF_ERROR(Restart(absent));
   const auto back = Lab::Clock::now();
-  if (!lab_.WaitUntil(kBackLimit, [&] { return SealsWith(lab_, absent) == id; })) {
+  if (!lab_.WaitUntil(kBackLimit, [&] { return lab_.StatusText(absent, "key.id") == id; })) {
     return Missed(absl::StrCat(lab_.name(absent), " seals with ", id));
   }
   say_.Say(absl::StrCat(lab_.name(absent), " seals with ", id, " as well, ",

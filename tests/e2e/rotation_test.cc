@@ -85,11 +85,7 @@ class RotationTest : public DaemonTest, public testing::WithParamInterface<SqlDi
     return active == nullptr || !active->is_object() ? 0 : active->at("generation").as_int64();
   }
   // What the node itself seals with, by its own status.
-  std::string SealsWith(int node) const {
-    const auto envelope = lab_->Get(node, "/v1/status");
-    if (!envelope.ok()) return std::string(envelope.status().message());
-    return envelope->at("data").at("key").at("id").as_string().c_str();
-  }
+  std::string SealsWith(int node) const { return lab_->StatusText(node, "key.id"); }
   bool AllSealWith(const std::vector<int>& nodes, const std::string& id) const {
     return std::all_of(nodes.begin(), nodes.end(), [&](int node) { return SealsWith(node) == id; });
   }
