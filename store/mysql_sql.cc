@@ -1,5 +1,6 @@
 #include "store/mysql_sql.h"
 
+#include <fcntl.h>
 #include <mariadb/mysql.h>
 #include <poll.h>
 #include <signal.h>
@@ -461,6 +462,13 @@ class MysqlDriver : public SqlDriver {
     WipeText(&password);
     if (!in_time) return internal::DbTimeout(url_.display, "a connection was made");
     if (connected == nullptr) return ConnectError(handle.get());
+    // libmariadb leaves the socket of a TLS session as it was before the handshake, blocking; its
+    // next read would then wait in the kernel, where no deadline reaches it.
+    const my_socket fd = mysql_get_socket(handle.get());
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+      return internal::DbLost(url_.display, "its socket cannot be made to wait no longer");
+    }
     return std::make_unique<MysqlConnection>(url_.display, std::move(handle));
   }
 

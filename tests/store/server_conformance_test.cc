@@ -45,6 +45,12 @@ std::string UrlAt(uint16_t port, const std::string& database) {
                       "@127.0.0.1:", port, "/", database, Server().NoTlsParameters());
 }
 
+// The server's certificate is for that name alone.
+std::string TlsUrlAt(uint16_t port, const std::string& database) {
+  return absl::StrCat(IsMysql() ? "mysql://" : "postgres://", DatabaseServer::kOwner,
+                      "@localhost:", port, "/", database, Server().TlsParameters());
+}
+
 // ---- connections that end -----------------------------------------------------------------------
 
 TEST(ServerConformance, AnEndedSessionIsReplaced) {
@@ -154,14 +160,17 @@ TEST(ServerConformance, ASilentServerHoldsNobodyBeyondTheDeadline) {
 
 TEST(ServerConformance, AServerThatFallsSilentHoldsNobodyBeyondTheDeadline) {
   const std::string database = NewStore();
-  SqlRelay relay(Server().port());
-  const auto table = OpenSystemsTable(UrlAt(relay.port(), database), Within(seconds(2)));
-  SOTTO_ASSERT_OK(table);
-  relay.Mute();
-  for (int i = 0; i < 2; ++i) {
-    const auto start = steady_clock::now();
-    EXPECT_THAT((*table)->Get("a"), HasCode("DB_TIMEOUT"));
-    EXPECT_LT(steady_clock::now() - start, seconds(5));
+  for (const bool tls : {false, true}) {
+    SqlRelay relay(Server().port());
+    const std::string url = tls ? TlsUrlAt(relay.port(), database) : UrlAt(relay.port(), database);
+    const auto table = OpenSystemsTable(url, Within(seconds(2)));
+    SOTTO_ASSERT_OK(table);
+    relay.Mute();
+    for (int i = 0; i < 2; ++i) {
+      const auto start = steady_clock::now();
+      EXPECT_THAT((*table)->Get("a"), HasCode("DB_TIMEOUT")) << (tls ? "over TLS" : "");
+      EXPECT_LT(steady_clock::now() - start, seconds(5));
+    }
   }
 }
 
