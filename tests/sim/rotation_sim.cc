@@ -205,8 +205,7 @@ absl::Status Sim::AddMember(size_t index) {
                          ProcessIdentity::CreateForTest(kCluster, m->name, nonce, secret.view()));
   m->peer = {m->identity->boot_id(), m->identity->x25519_public()};
   peers_[m->peer.boot_id] = m->peer;
-  m->agent =
-      std::make_unique<KeyAgent>(KeyAgent::Options{kCluster, m->name, policy_, 0}, KeyRing());
+  m->agent = std::make_unique<KeyAgent>(KeyAgent::Options{kCluster, m->name, policy_}, KeyRing());
   m->codec = std::make_unique<FrameCodec>(m->identity, &m->ring,
                                           [this](const BootId& id) -> const FramePeer* {
                                             const auto it = peers_.find(id);
