@@ -47,6 +47,20 @@ std::string ToString(KeyId id) {
                       absl::Hex(id.value & 0xffff, absl::kZeroPad4));
 }
 
+std::optional<KeyId> ParseKeyId(std::string_view text) {
+  if (text.size() != 9 || text[4] != '-') return std::nullopt;
+  uint32_t value = 0;
+  for (const char c : text) {
+    if (c == '-') continue;
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit && (c < 'a' || c > 'f')) return std::nullopt;
+    value = value << 4 | static_cast<uint32_t>(digit ? c - '0' : c - 'a' + 10);
+  }
+  const KeyId id{value};
+  // One spelling each.
+  return ToString(id) == text ? std::optional(id) : std::nullopt;
+}
+
 std::string_view ToString(AeadAlgorithm algorithm) {
   switch (algorithm) {
     case AeadAlgorithm::kAes128Gcm:

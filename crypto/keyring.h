@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,6 +34,8 @@ struct KeyId {
 
 // "9f3c-21aa", the fingerprint that operators see (K9).
 std::string ToString(KeyId id);
+// Nothing if the text is not just what ToString makes.
+std::optional<KeyId> ParseKeyId(std::string_view text);
 
 enum class AeadAlgorithm : uint8_t { kAes128Gcm = 0, kAes192Gcm = 1, kAes256Gcm = 2 };
 

@@ -1,6 +1,7 @@
 #include "store/kek_rekey.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -157,6 +158,7 @@ class Change {
   absl::Status ReadBackup();
 
  private:
+  std::vector<KekId> FutureKeks() const;
   void Say(std::string_view step) const {
     if (params_.progress) params_.progress(step);
   }
@@ -388,11 +390,22 @@ absl::Status Change::Attempt(SqlTransaction& transaction, Planner plan, std::str
   return Write(transaction, action);
 }
 
+// Of the backup, or the one that wraps.
+std::vector<KekId> Change::FutureKeks() const {
+  if (entries_.empty()) return {params_.policy.keks->active()->id()};
+  std::set<KekId> keks;
+  for (const BackupEntry& entry : entries_) {
+    if (const auto kek = WrappingKekOf(entry.value)) keks.insert(*kek);
+  }
+  return {keks.begin(), keks.end()};
+}
+
 absl::StatusOr<RekeyReport> Change::Run(Planner plan, std::string_view action) {
   if (params_.policy.keks == nullptr) {
     return CodedError(StatusCode::kFailedPrecondition, "KEK_NONE",
                       "no key-encryption key is given");
   }
+  if (params_.allow) SOTTO_RETURN_IF_ERROR(params_.allow(FutureKeks()));
   if (params_.dry_run) {
     SOTTO_ASSIGN_OR_RETURN(const int64_t version, ReadSchemaVersion(database_, params_.deadline));
     has_tables_ = version > 0;

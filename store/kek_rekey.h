@@ -84,6 +84,9 @@ struct RekeyParams {
   // of a call that was killed is accepted if it holds just these values.
   std::string backup;
   std::optional<uid_t> also_owner;  // of the backup, as in FileRules
+  // Asked before the store is touched, with the KEKs that values will be wrapped under; what it
+  // returns ends the call. May be null.
+  std::function<absl::Status(const std::vector<KekId>&)> allow;
   // Told before each step: "lock", "open", "backup", "generation 12", "systems", "commit".
   std::function<void(std::string_view step)> progress;
 };

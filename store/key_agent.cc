@@ -20,8 +20,8 @@ using absl::StatusCode;
 
 constexpr int64_t kAckEveryMs = 60'000;
 constexpr std::string_view kClaimVersion = "keys1";
-constexpr size_t kClaimBytesMax = 512;
-constexpr size_t kClaimKeksMax = 16;
+constexpr size_t kClaimBytesMax = 640;
+constexpr size_t kClaimKeksMax = 32;  // as many as a node loads
 
 bool IsLive(const KeyRow& row) { return row.state != KeyState::kRemoved; }
 
@@ -191,7 +191,8 @@ KeyAgent::KeyAgent(Options options, KeyRing ring)
       node_(std::move(options.node)),
       policy_(std::move(options.policy)),
       ring_(std::move(ring)),
-      generation_seen_(policy_.generation_seen) {
+      generation_seen_(policy_.generation_seen),
+      removed_(std::move(options.removed)) {
   policy_.may_create = false;
   generation_seen_ = std::max(generation_seen_, ring_.sealing_generation());
 }
@@ -217,6 +218,11 @@ void KeyAgent::SetPolicy(const KeyPolicy& policy) {
 uint64_t KeyAgent::generation_seen() const {
   const std::lock_guard lock(mutex_);
   return generation_seen_;
+}
+
+std::map<KeyId, uint64_t> KeyAgent::removed() const {
+  const std::lock_guard lock(mutex_);
+  return removed_;
 }
 
 void KeyAgent::AcceptRollback() {
@@ -260,7 +266,7 @@ KeyLook KeyAgent::Judge(KeyRows rows) {
 
 void KeyAgent::NoteRemoved(const KeyRows& rows) {
   for (const KeyRow& row : rows.keys) {
-    if (!IsLive(row)) removed_.insert(row.id);
+    if (!IsLive(row)) removed_.emplace(row.id, row.generation);
   }
 }
 

@@ -5,8 +5,8 @@
 // key_agent_test:
 //   - the sealing key's generation never falls: neither an old backup nor a slow replica takes a
 //     node back (KEY_ROLLBACK);
-//   - a key that this node has seen REMOVED never returns, from the table or from a member
-//     (KEY_RETURNS);
+//   - a key that this node has seen REMOVED never returns, from the table or from a member, also
+//     after a restart (KEY_RETURNS);
 //   - a key that a member hands over is taken only if it is wrapped under a KEK that we hold, and
 //     newer than the key that we seal with (design K2);
 //   - a new key seals and opens a vector before it is acknowledged.
@@ -16,9 +16,9 @@
 #define SOTTO_STORE_KEY_AGENT_H_
 
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,7 +57,7 @@ struct KeyClaim {
   std::vector<KekId> keks;         // that it has loaded
   uint64_t key_drops = 0;          // frames that it dropped for a key reason
 };
-// One line, at most 512 bytes; nothing in it is secret.
+// One line, at most 640 bytes; nothing in it is secret.
 std::string EncodeKeyClaim(const KeyClaim& claim);
 // Nothing if the text is not of that form.
 std::optional<KeyClaim> DecodeKeyClaim(std::string_view text);
@@ -76,6 +76,7 @@ class KeyAgent {
   struct Options {
     std::string cluster, node;
     KeyPolicy policy;
+    std::map<KeyId, uint64_t> removed;  // what `removed` gave in a former life
   };
 
   // `ring`: what the node starts with; may be empty before the first Look.
@@ -94,6 +95,8 @@ class KeyAgent {
   void SetPolicy(const KeyPolicy& policy);
   // The highest generation that was sealed with here: durable elsewhere (NodeState).
   uint64_t generation_seen() const;
+  // The keys that were seen REMOVED, by id, with their generations: durable elsewhere, too.
+  std::map<KeyId, uint64_t> removed() const;
   // For the operator who restored an old backup on purpose.
   void AcceptRollback();
 
@@ -125,7 +128,7 @@ class KeyAgent {
   KeyRing ring_;
   std::string trouble_;
   uint64_t generation_seen_ = 0;
-  std::set<KeyId> removed_;  // ids that this process has seen REMOVED
+  std::map<KeyId, uint64_t> removed_;
 };
 
 // Seals and opens a vector with the key. INTERNAL KEY_SELF_TEST.

@@ -28,20 +28,6 @@ constexpr std::string_view kKeyColumns[] = {"ClusterName", "Generation", "KeyId"
 constexpr std::string_view kMemberColumns[] = {"ClusterName",       "Name",    "GenerationHeld",
                                                "GenerationSealing", "Trouble", "LastSeenAt"};
 
-std::optional<KeyId> ParseKeyId(std::string_view text) {
-  if (text.size() != 9 || text[4] != '-') return std::nullopt;
-  uint32_t value = 0;
-  for (const char c : text) {
-    if (c == '-') continue;
-    const bool digit = c >= '0' && c <= '9';
-    if (!digit && (c < 'a' || c > 'f')) return std::nullopt;
-    value = value << 4 | static_cast<uint32_t>(digit ? c - '0' : c - 'a' + 10);
-  }
-  const KeyId id{value};
-  // One spelling each.
-  return ToString(id) == text ? std::optional(id) : std::nullopt;
-}
-
 bool IsNull(const SqlResult& result, size_t row, size_t column) {
   return std::holds_alternative<std::monostate>(result.rows[row][column]);
 }

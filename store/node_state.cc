@@ -5,15 +5,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
@@ -25,44 +28,7 @@ namespace {
 
 constexpr char kFileName[] = "node.state";
 constexpr char kLockName[] = "lock";
-constexpr size_t kStateBytesMax = 4096;
-
-struct StateText {
-  std::string cluster, name;
-  uint32_t boot_number = 0;
-  uint64_t key_generation = 0;
-};
-
-// Version 2 has one line more. A node without a wrapped key goes on writing version 1, which older
-// releases read.
-std::string Format(const StateText& state) {
-  const bool has_generation = state.key_generation > 0;
-  std::string text =
-      absl::StrCat("sotto-node-state ", has_generation ? 2 : 1, "\ncluster ", state.cluster,
-                   "\nname ", state.name, "\nboot-number ", state.boot_number, "\n");
-  if (has_generation) absl::StrAppend(&text, "key-generation ", state.key_generation, "\n");
-  absl::StrAppendFormat(&text, "crc32 %08x\n", Crc32(text));
-  return text;
-}
-
-// Nothing if it is not, byte for byte, what Format makes.
-std::optional<StateText> Parse(const std::string& text) {
-  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
-  if (lines.size() != 6 && lines.size() != 7) return std::nullopt;
-  StateText state;
-  const auto after = [](const std::string& line, std::string_view prefix) {
-    return line.starts_with(prefix) ? line.substr(prefix.size()) : std::string();
-  };
-  state.cluster = after(lines[1], "cluster ");
-  state.name = after(lines[2], "name ");
-  if (!absl::SimpleAtoi(after(lines[3], "boot-number "), &state.boot_number)) return std::nullopt;
-  if (lines.size() == 7 &&
-      !absl::SimpleAtoi(after(lines[4], "key-generation "), &state.key_generation)) {
-    return std::nullopt;
-  }
-  if (Format(state) != text) return std::nullopt;
-  return state;
-}
+constexpr size_t kStateBytesMax = 16'384;
 
 absl::Status Unwritable(const absl::Status& cause) {
   return CodedError(cause.code(), "STATE_UNWRITABLE",
@@ -90,7 +56,61 @@ absl::StatusOr<int> TakeLock(const std::string& folder) {
   return fd;
 }
 
+// "12:9f3c-21aa 13:41d0-77be".
+std::string RemovedText(const KeyGenerations& keys) {
+  return absl::StrJoin(keys, " ", [](std::string* out, const auto& key) {
+    absl::StrAppend(out, key.second, ":", ToString(key.first));
+  });
+}
+
+bool ParseRemoved(const std::string& text, KeyGenerations* keys) {
+  for (const std::string& word : std::vector<std::string>(absl::StrSplit(text, ' '))) {
+    const size_t colon = word.find(':');
+    if (colon == std::string::npos) return false;
+    const std::optional<KeyId> id = ParseKeyId(std::string_view(word).substr(colon + 1));
+    uint64_t generation = 0;
+    if (!id || !absl::SimpleAtoi(word.substr(0, colon), &generation)) return false;
+    keys->emplace(*id, generation);
+  }
+  return true;
+}
+
 }  // namespace
+
+// Each version has one line more than the one before. The lowest that can say it is written, which
+// older releases read as well.
+std::string NodeState::Format(const std::string& cluster, const std::string& name,
+                              const Memory& memory) {
+  const int version = !memory.removed_keys.empty() ? 3 : memory.key_generation > 0 ? 2 : 1;
+  std::string text = absl::StrCat("sotto-node-state ", version, "\ncluster ", cluster, "\nname ",
+                                  name, "\nboot-number ", memory.boot_number, "\n");
+  if (version >= 2) absl::StrAppend(&text, "key-generation ", memory.key_generation, "\n");
+  if (version >= 3) {
+    absl::StrAppend(&text, "removed-keys ", RemovedText(memory.removed_keys), "\n");
+  }
+  absl::StrAppendFormat(&text, "crc32 %08x\n", Crc32(text));
+  return text;
+}
+
+bool NodeState::Parse(const std::string& text, std::string* cluster, std::string* name,
+                      Memory* memory) {
+  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  if (lines.size() < 6 || lines.size() > 8) return false;
+  const auto after = [](const std::string& line, std::string_view prefix) {
+    return line.starts_with(prefix) ? line.substr(prefix.size()) : std::string();
+  };
+  *cluster = after(lines[1], "cluster ");
+  *name = after(lines[2], "name ");
+  if (!absl::SimpleAtoi(after(lines[3], "boot-number "), &memory->boot_number)) return false;
+  if (lines.size() > 6 &&
+      !absl::SimpleAtoi(after(lines[4], "key-generation "), &memory->key_generation)) {
+    return false;
+  }
+  if (lines.size() > 7 && !ParseRemoved(after(lines[5], "removed-keys "), &memory->removed_keys)) {
+    return false;
+  }
+  return Format(*cluster, *name, *memory) == text;
+}
 
 NodeState::~NodeState() {
   if (lock_fd_ >= 0) close(lock_fd_);
@@ -115,8 +135,9 @@ absl::StatusOr<std::unique_ptr<NodeState>> NodeState::Open(const std::string& fo
     return CodedError(absl::StatusCode::kPermissionDenied, "STATE_UNREADABLE",
                       absl::StrCat(text.status().message()));
   }
-  const std::optional<StateText> held = is_damaged_size ? std::nullopt : Parse(*text);
-  if (!held.has_value()) {
+  std::string of_cluster, of_name;
+  Memory memory;
+  if (is_damaged_size || !Parse(*text, &of_cluster, &of_name, &memory)) {
     const std::string aside = path + ".corrupt";
     if (rename(path.c_str(), aside.c_str()) != 0) {
       return CodedError(
@@ -127,69 +148,86 @@ absl::StatusOr<std::unique_ptr<NodeState>> NodeState::Open(const std::string& fo
         CodedError(absl::StatusCode::kDataLoss, "STATE_CORRUPT",
                    absl::StrCat(path, ": damaged; moved to ", aside,
                                 ", and the boot number starts again from the cluster's memory; "
-                                "which generations of the key were used is forgotten"));
+                                "which keys were used and removed is forgotten"));
     return state;
   }
-  if (held->cluster != cluster || held->name != name) {
+  if (of_cluster != cluster || of_name != name) {
     return CodedError(
         absl::StatusCode::kFailedPrecondition, "STATE_OTHER_NODE",
-        absl::StrCat(path, ": the state of node \"", held->name, "\" of cluster \"", held->cluster,
+        absl::StrCat(path, ": the state of node \"", of_name, "\" of cluster \"", of_cluster,
                      "\", not of \"", state->name_, "\" of \"", state->cluster_, "\""));
   }
-  state->boot_number_ = held->boot_number;
-  state->key_generation_ = held->key_generation;
+  state->memory_ = std::move(memory);
   return state;
 }
 
 uint32_t NodeState::boot_number() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return boot_number_;
+  return memory_.boot_number;
 }
 
 uint64_t NodeState::key_generation() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return key_generation_;
+  return memory_.key_generation;
 }
 
-absl::Status NodeState::Write(uint32_t boot_number, uint64_t key_generation) {
-  const absl::Status written = AtomicWrite(absl::StrCat(folder_, "/", kFileName),
-                                           Format({.cluster = cluster_,
-                                                   .name = name_,
-                                                   .boot_number = boot_number,
-                                                   .key_generation = key_generation}),
-                                           0600);
+KeyGenerations NodeState::removed_keys() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return memory_.removed_keys;
+}
+
+absl::Status NodeState::Write(Memory memory) {
+  const absl::Status written =
+      AtomicWrite(absl::StrCat(folder_, "/", kFileName), Format(cluster_, name_, memory), 0600);
   if (!written.ok()) return Unwritable(written);
-  boot_number_ = boot_number;
-  key_generation_ = key_generation;
+  memory_ = std::move(memory);
   return absl::OkStatus();
 }
 
 absl::StatusOr<uint32_t> NodeState::Bump() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (boot_number_ == std::numeric_limits<uint32_t>::max()) {
+  Memory next = memory_;
+  if (next.boot_number == std::numeric_limits<uint32_t>::max()) {
     return CodedError(absl::StatusCode::kResourceExhausted, "STATE_EXHAUSTED",
                       absl::StrCat(folder_, ": the boot number is at its end"));
   }
-  SOTTO_RETURN_IF_ERROR(Write(boot_number_ + 1, key_generation_));
-  return boot_number_;
+  ++next.boot_number;
+  SOTTO_RETURN_IF_ERROR(Write(std::move(next)));
+  return memory_.boot_number;
 }
 
 absl::Status NodeState::RaiseTo(uint32_t boot_number) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (boot_number <= boot_number_) return absl::OkStatus();
-  return Write(boot_number, key_generation_);
+  if (boot_number <= memory_.boot_number) return absl::OkStatus();
+  Memory next = memory_;
+  next.boot_number = boot_number;
+  return Write(std::move(next));
 }
 
 absl::Status NodeState::RaiseKeyGenerationTo(uint64_t generation) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (generation <= key_generation_) return absl::OkStatus();
-  return Write(boot_number_, generation);
+  if (generation <= memory_.key_generation) return absl::OkStatus();
+  Memory next = memory_;
+  next.key_generation = generation;
+  return Write(std::move(next));
+}
+
+absl::Status NodeState::AddRemovedKeys(const KeyGenerations& keys) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Memory next = memory_;
+  next.removed_keys.insert(keys.begin(), keys.end());
+  while (next.removed_keys.size() > kRemovedKeysMax) {
+    next.removed_keys.erase(std::min_element(
+        next.removed_keys.begin(), next.removed_keys.end(),
+        [](const auto& one, const auto& other) { return one.second < other.second; }));
+  }
+  return next == memory_ ? absl::OkStatus() : Write(std::move(next));
 }
 
 absl::Status NodeState::AcceptRollbackTo(uint64_t generation) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (generation == key_generation_) return absl::OkStatus();
-  return Write(boot_number_, generation);
+  Memory next{memory_.boot_number, generation, {}};
+  return next == memory_ ? absl::OkStatus() : Write(std::move(next));
 }
 
 }  // namespace sotto

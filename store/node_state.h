@@ -1,6 +1,6 @@
 // What a node must remember between its lives: whose state folder this is, its boot number (M2),
-// and the highest generation of the cluster's key that it has used (a database that was set back to
-// an old backup must not bring an old key with it).
+// the highest generation of the cluster's key that it has used, and which keys it has seen REMOVED
+// (a database that was set back to an old backup, or forged, must not bring an old key with it).
 //
 // One small text file with a checksum, replaced whole at every change and flushed before the change
 // is used; and a lock, so that two daemons never share a folder. A missing file begins at 0: the
@@ -10,7 +10,9 @@
 #ifndef SOTTO_STORE_NODE_STATE_H_
 #define SOTTO_STORE_NODE_STATE_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,11 +20,18 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "crypto/keyring.h"
 
 namespace sotto {
 
+// Keys by their id, each with its generation.
+using KeyGenerations = std::map<KeyId, uint64_t>;
+
 class NodeState {
  public:
+  // The removed keys of the highest generations are remembered; 21 years of monthly rotations.
+  static constexpr size_t kRemovedKeysMax = 256;
+
   // Makes the folder (0700) if it is missing, and takes its lock.
   //   STATE_IN_USE       ALREADY_EXISTS       another process holds the lock
   //   STATE_OTHER_NODE   FAILED_PRECONDITION  the file is of another name or cluster
@@ -50,20 +59,34 @@ class NodeState {
   uint64_t key_generation() const;
   // Makes `generation` durable; one that is not higher changes nothing and is OK.
   absl::Status RaiseKeyGenerationTo(uint64_t generation);
+  KeyGenerations removed_keys() const;
+  // Makes them durable, beside those that are; nothing new is OK and writes nothing.
+  absl::Status AddRemovedKeys(const KeyGenerations& keys);
   // For the operator who restored an old backup on purpose: from now on `generation` is the highest
-  // one seen, lower or not.
+  // one seen, lower or not, and no key counts as removed.
   absl::Status AcceptRollbackTo(uint64_t generation);
 
  private:
+  struct Memory {
+    uint32_t boot_number = 0;
+    uint64_t key_generation = 0;
+    KeyGenerations removed_keys;
+    bool operator==(const Memory&) const = default;
+  };
+
   NodeState() = default;
-  absl::Status Write(uint32_t boot_number, uint64_t key_generation);
+  static std::string Format(const std::string& cluster, const std::string& name,
+                            const Memory& memory);
+  // False if `text` is not, byte for byte, what Format makes.
+  static bool Parse(const std::string& text, std::string* cluster, std::string* name,
+                    Memory* memory);
+  absl::Status Write(Memory memory);
 
   std::string folder_, cluster_, name_;
   absl::Status recovered_;
   int lock_fd_ = -1;
   mutable std::mutex mutex_;  // guards what follows, and the file
-  uint32_t boot_number_ = 0;
-  uint64_t key_generation_ = 0;
+  Memory memory_;
 };
 
 }  // namespace sotto

@@ -77,11 +77,23 @@ json::object KeyJson(const KeyRowView& key, const KeyOverview& keys) {
 }
 
 json::object MemberJson(const KeyHolderView& member) {
-  return {{"name", Text(member.name)},           {"state", StateOf(member)},
-          {"living", IsLiving(member)},          {"held", NumberOr(member.held)},
-          {"sealing", NumberOr(member.sealing)}, {"trouble", NullIfEmpty(member.trouble)},
-          {"seen_s", NullOr(member.seen_s_ago)}, {"in_store", member.in_store},
-          {"answered", member.answered},         {"key_drops", NumberOr(member.key_drops)}};
+  json::value keks;
+  if (member.answered) {
+    json::array ids;
+    for (const std::string& id : member.keks) ids.emplace_back(Text(id));
+    keks = std::move(ids);
+  }
+  return {{"name", Text(member.name)},
+          {"state", StateOf(member)},
+          {"living", IsLiving(member)},
+          {"held", NumberOr(member.held)},
+          {"sealing", NumberOr(member.sealing)},
+          {"trouble", NullIfEmpty(member.trouble)},
+          {"seen_s", NullOr(member.seen_s_ago)},
+          {"in_store", member.in_store},
+          {"answered", member.answered},
+          {"key_drops", NumberOr(member.key_drops)},
+          {"keks", std::move(keks)}};
 }
 
 absl::StatusOr<std::vector<std::string>> NamesOf(const json::object& body, std::string_view key) {

@@ -45,6 +45,7 @@ struct KeyHolderView {
   bool in_store = false;              // it has a row in this store
   bool answered = false;              // the record is what it has just said, not the row
   std::optional<uint64_t> key_drops;  // frames it has dropped for a key reason since its start
+  std::vector<std::string> keks;      // ids of the KEKs that it has loaded; if it answered
 };
 
 struct KeyOverview {

@@ -160,6 +160,7 @@ void KeyDesk::AddMembers(const KeyRows& rows, KeyOverview* out) const {
     if (claim == nullptr) continue;
     holder.answered = true;
     holder.trouble = claim->trouble;
+    for (const KekId& kek : claim->keks) holder.keks.push_back(ToString(kek));
     const KeyRow* held = rows.FindLive(claim->held_id);
     const KeyRow* sealing = rows.FindLive(claim->sealing_id);
     // Its own number counts where there is no table to translate it.

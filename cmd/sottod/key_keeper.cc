@@ -211,7 +211,8 @@ void KeyKeeper::Apply(const KeyLook& look, KeyTable& table) {
 // What must not be forgotten: written before it is used by anybody else.
 void KeyKeeper::KeepDurable() {
   if (options_.state == nullptr) return;
-  const absl::Status status = options_.state->RaiseKeyGenerationTo(agent_->generation_seen());
+  absl::Status status = options_.state->RaiseKeyGenerationTo(agent_->generation_seen());
+  status.Update(options_.state->AddRemovedKeys(agent_->removed()));
   if (!status.ok()) LogStatus("state_not_kept", status, LogLevel::kWarn);
 }
 

@@ -109,9 +109,10 @@ absl::StatusOr<KeyRing> ReadCache(const Config& config, const KekRing& keks,
   return ring;
 }
 
-std::shared_ptr<KeyAgent> MakeAgent(const Config& config, const KeyPolicy& policy, KeyRing ring) {
-  return std::make_shared<KeyAgent>(
-      KeyAgent::Options{config.node.cluster, config.node.name, policy}, std::move(ring));
+std::shared_ptr<KeyAgent> MakeAgent(const Config& config, const RunningParts& parts, KeyRing ring) {
+  return std::make_shared<KeyAgent>(KeyAgent::Options{config.node.cluster, config.node.name,
+                                                      parts.policy, parts.state->removed_keys()},
+                                    std::move(ring));
 }
 
 // The agent of a node whose database gave `table_status`; that status again where the cache does
@@ -135,7 +136,7 @@ absl::Status StartWithoutTable(const Config& config, const absl::Status& table_s
        {{"code", ErrorCode(table_status)},
         {"message", std::string(table_status.message())},
         {"key", ToString(ring->sealing)}}});
-  parts->agent = MakeAgent(config, parts->policy, *std::move(ring));
+  parts->agent = MakeAgent(config, *parts, *std::move(ring));
   return absl::OkStatus();
 }
 
@@ -165,7 +166,7 @@ absl::Status StartWithRowAlone(const Config& config, const absl::Status& why, co
   KeyRing ring;
   ring.sealing = key.key->id();
   ring.keys.push_back({std::move(key.key), KeyState::kActive, ""});
-  parts->agent = MakeAgent(config, parts->policy, std::move(ring));
+  parts->agent = MakeAgent(config, *parts, std::move(ring));
   log({LogLevel::kWarn,
        "no_key_table",
        {{"code", ErrorCode(why)}, {"message", std::string(why.message())}}});
@@ -178,7 +179,7 @@ absl::Status FirstLook(const Config& config, bool accept_rollback, const LogSink
                        RunningParts* parts) {
   SOTTO_ASSIGN_OR_RETURN(const std::shared_ptr<KeyTable> table,
                          OpenKeyTable(parts->database, config.node.cluster));
-  parts->agent = MakeAgent(config, parts->policy, KeyRing());
+  parts->agent = MakeAgent(config, *parts, KeyRing());
   KeyLook look = parts->agent->Look(*table);
   if (ErrorCode(look.status) == "KEY_TABLE_EMPTY") {
     SOTTO_RETURN_IF_ERROR(KeyOfSystems(config, *parts, log).status());
@@ -304,6 +305,7 @@ absl::StatusOr<RunningParts> StartParts(const Config& config, bool accept_rollba
 
   SOTTO_RETURN_IF_ERROR(OpenKeys(config, accept_rollback, log, &parts));
   SOTTO_RETURN_IF_ERROR(parts.state->RaiseKeyGenerationTo(parts.agent->generation_seen()));
+  SOTTO_RETURN_IF_ERROR(parts.state->AddRemovedKeys(parts.agent->removed()));
   MakeKeeper(config, log, &parts);
   // Durable before anything is said under it (M2).
   SOTTO_ASSIGN_OR_RETURN(parts.boot_number, parts.state->Bump());

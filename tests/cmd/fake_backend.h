@@ -139,12 +139,14 @@ class FakeKeys final : public KeyAdmin {
       holder.seen_s_ago = 2.5;
       holder.in_store = holder.answered = true;
       holder.key_drops = 0;
+      holder.keks = {"LSfGgNInMfs"};
       overview_.members.push_back(holder);
     }
     overview_.members[2].state = MemberState::kSuspect;
     overview_.members[3].state = MemberState::kDead;
     overview_.members[3].answered = false;
     overview_.members[3].key_drops = std::nullopt;
+    overview_.members[3].keks.clear();
     overview_.members[3].seen_s_ago = 7'200;
   }
 

@@ -272,15 +272,17 @@ const char kKeyStatusJson[] = R"json({"schema":"sotto.key_status/1","observer":"
   "retiring":[{"generation":12,"id":"9f3c-21aa","retire_at":"2026-11-22T14:03:00.000Z"}],
   "members":[
    {"name":"gw-1","state":"alive","living":true,"held":14,"sealing":13,"trouble":null,"seen_s":0.1,
-    "in_store":true,"answered":true,"key_drops":0},
+    "in_store":true,"answered":true,"key_drops":0,
+    "keks":["LSfGgNInMfs","OceLj9Qi5w0"]},
    {"name":"gw-2","state":"alive","living":true,"held":14,"sealing":13,"trouble":null,"seen_s":2.5,
-    "in_store":true,"answered":false,"key_drops":3},
+    "in_store":true,"answered":false,"key_drops":3,"keks":null},
    {"name":"gw-3","state":"alive","living":true,"held":13,"sealing":13,"trouble":"KEK_MISSING",
-    "seen_s":0.4,"in_store":true,"answered":true,"key_drops":0},
+    "seen_s":0.4,"in_store":true,"answered":true,"key_drops":0,
+    "keks":["LSfGgNInMfs","OceLj9Qi5w0"]},
    {"name":"gw-4","state":"suspect","living":true,"held":14,"sealing":13,"trouble":null,
-    "seen_s":9,"in_store":true,"answered":false,"key_drops":null},
+    "seen_s":9,"in_store":true,"answered":false,"key_drops":null,"keks":null},
    {"name":"gw-6","state":"dead","living":false,"held":12,"sealing":12,"trouble":null,
-    "seen_s":7200,"in_store":true,"answered":false,"key_drops":null}],
+    "seen_s":7200,"in_store":true,"answered":false,"key_drops":null,"keks":null}],
   "next_rotation_at":"2026-12-20T14:02:11.000Z","retire_after_s":86400,"blocked":null,
   "key_agreed":true}})json";
 

@@ -134,19 +134,11 @@ TEST_F(KekVerbs, APlainRowIsLegacy) {
   EXPECT_TRUE(Has(none.err, "KEK_NONE")) << none.err;
 }
 
-TEST_F(KekVerbs, CheckOpensEveryValueAndAsksTheDaemon) {
+TEST_F(KekVerbs, CheckOpensEveryValue) {
   Import("old");
   const RunResult alone = Kek({"check"}, Both());
   EXPECT_EQ(alone.exit, 0) << alone.err;
   ExpectGolden("kek_check.table.txt", alone.out);
-  {
-    FakeDaemon daemon(Path("d"));
-    daemon.Answer("GET /v1/keys", kKeysJson);
-    const RunResult asked = Kek({"check", "-o", "json"}, Both());
-    const json::value data = json::parse(asked.out).at("data");
-    EXPECT_EQ(data.at("opened_by_daemon"), json::value({"LSfGgNInMfs"})) << asked.out;
-    EXPECT_TRUE(data.at("ok").as_bool());
-  }
   std::string value = Value();
   value[value.size() - 8] = value[value.size() - 8] == 'A' ? 'B' : 'A';
   RawSqlite(Path("s.db")).SetRow("ClusterEncryptionKey", value);
@@ -155,6 +147,59 @@ TEST_F(KekVerbs, CheckOpensEveryValueAndAsksTheDaemon) {
   EXPECT_TRUE(Has(broken.out, "does not open: the row ClusterEncryptionKey: KEY_CORRUPT"))
       << broken.out;
   EXPECT_EQ(Kek({"check"}, "file:" + Path("keks/new")).exit, 1);
+}
+
+// What living members have loaded decides whether values may be wrapped anew.
+TEST_F(KekVerbs, MembersHaveToHaveLoadedTheKey) {
+  Import("old");
+  const std::string before = Value();
+  FakeDaemon daemon(Path("d"));
+  constexpr char kOld[] = R"(["HtWKyYoUbZs"])", kBoth[] = R"(["HtWKyYoUbZs","OceLj9Qi5w0"])";
+  const auto answer = [&](std::string one, std::string two, const std::string& cluster = "edge") {
+    daemon.Answer(
+        "GET /v1/keys/status?ask=1",
+        R"({"schema":"sotto.key_status/1","observer":"gw-1","as_of":"2026-11-21T14:02:11.120Z",
+                      "complete":true,"data":{"cluster":")" +
+            cluster + R"(","members":[
+                    {"name":"gw-1","state":"alive","living":true,"keks":)" +
+            one + R"(},{"name":"gw-2","state":"suspect","living":true,"keks":)" + two +
+            R"(},{"name":"gw-3","state":"dead","living":false,"keks":null}]}})");
+  };
+  answer(kBoth, kOld);
+  const RunResult lacking = Kek({"check"}, Both());
+  EXPECT_EQ(lacking.exit, 1) << lacking.err;
+  ExpectGolden("kek_check_lacking.table.txt", lacking.out);
+  answer(kBoth, kOld);
+  const RunResult refused = Kek({"rekey"}, Both());
+  EXPECT_EQ(refused.exit, 5) << refused.err;
+  ExpectGolden("kek_rekey_refused.txt", refused.err);
+  EXPECT_EQ(Value(), before);
+  answer(kBoth, "null");
+  const RunResult silent = Kek({"rekey"}, Both());
+  EXPECT_TRUE(Has(silent.err, "gw-2 does not say what it has loaded")) << silent.err;
+  EXPECT_EQ(Value(), before);
+  answer(kBoth, "null");
+  const RunResult partial = Kek({"check", "-o", "json"}, Both());
+  EXPECT_EQ(partial.exit, 3) << partial.out;
+  EXPECT_EQ(json::parse(partial.out).at("data").at("silent"), json::value({"gw-2"}));
+  // Another cluster's word does not count.
+  answer(kOld, kOld, "core");
+  const RunResult other = Kek({"rekey", "--dry-run"}, Both());
+  EXPECT_EQ(other.exit, 0) << other.err;
+  EXPECT_TRUE(Has(other.err, "no sottod of this cluster answers here")) << other.err;
+
+  answer(kBoth, kOld);
+  const RunResult skipped = Kek({"rekey", "--skip", "gw-2", "--backup", Path("b")}, Both());
+  EXPECT_EQ(skipped.exit, 0) << skipped.err;
+  EXPECT_NE(Value(), before);
+  // Nor back to one that a member has given up.
+  answer(R"(["OceLj9Qi5w0"])", kBoth);
+  const RunResult back = Kek({"rekey", "--rollback", Path("b")}, Both());
+  EXPECT_EQ(back.exit, 5) << back.err;
+  EXPECT_TRUE(Has(back.err, "gw-1 has not loaded HtWKyYoUbZs")) << back.err;
+  answer(kBoth, kBoth);
+  EXPECT_EQ(Kek({"rekey", "--rollback", Path("b")}, Both()).exit, 0);
+  EXPECT_EQ(Value(), before);
 }
 
 TEST_F(KekVerbs, RekeyAndBack) {

@@ -363,6 +363,42 @@ TEST_P(FileRotation, AnOldBackupIsRefusedAndMended) {
   EXPECT_TRUE(AllSealWith(All(), id));
 }
 
+// Whoever writes the database puts a removed key back while a node is down.
+TEST_P(FileRotation, ARemovedKeyStaysAwayThroughARestart) {
+  UseKek();
+  StartCluster(2);
+  RawSqlite database(folder_.File("kek.db"));
+  const std::string old = database.Run("SELECT Value FROM ClusterKeys WHERE Generation = 1");
+  Rotate(0, All());
+  ASSERT_FALSE(HasFatalFailure());
+  Remove(0, 1);
+  // Removed, for a node, once it has looked.
+  ASSERT_TRUE(lab_->WaitUntil(Seconds(20), [&] {
+    std::ifstream file(lab_->File(1, "state") + "/node.state");
+    return std::string(std::istreambuf_iterator<char>(file), {}).find("removed-keys 1:") !=
+           std::string::npos;
+  }));
+  lab_->Kill(1);
+  // With its time not yet over: else the leader would remove it again.
+  database.Run("UPDATE ClusterKeys SET State = 'RETIRED', RetireAt = 9000000000000, Value = '" +
+               old + "' WHERE Generation = 1");
+  ASSERT_TRUE(lab_->Start(1).ok());
+  ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(20))) << Views();
+  const auto keys = lab_->Get(1, "/v1/keys");
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  for (const json::value& key : keys->at("data").as_array()) {
+    EXPECT_EQ(key.at("held_here").as_bool(), key.at("generation").as_int64() == 2)
+        << json::serialize(key);
+  }
+  EXPECT_TRUE(lab_->WaitUntil(Seconds(20), [&] {
+    const json::value status = Status(1);
+    const json::array& members = status.at("members").as_array();
+    return std::all_of(members.begin(), members.end(), [](const json::value& member) {
+      return member.at("trouble") == json::value("KEY_RETURNS");
+    });
+  })) << json::serialize(Status(1));
+}
+
 // Every host has a file of its own: a key made in one of them would strand the others.
 TEST_P(FileRotation, StoresThatAreNotSharedRefuse) {
   for (int i = 0; i < 2; ++i) {

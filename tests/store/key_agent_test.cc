@@ -144,6 +144,20 @@ TEST_F(KeyAgentTest, ARemovedKeyNeverReturns) {
   EXPECT_EQ(Shape(agent), "2*");
 }
 
+TEST_F(KeyAgentTest, ARemovedKeyDoesNotReturnAfterARestart) {
+  KeyAgent agent = Agent();
+  agent.Judge(Rows({{1, KeyState::kRemoved}, {2, KeyState::kActive}}));
+  EXPECT_EQ(agent.removed(), (std::map<KeyId, uint64_t>{{MakeKey(1)->id(), 1}}));
+  // The table is forged while the node is down: it would open frames under the old key again.
+  KeyAgent restarted({kCluster, "gw-1", policy_, agent.removed()}, KeyRing());
+  restarted.Judge(Rows({{1, KeyState::kRetired}, {2, KeyState::kActive}}));
+  EXPECT_EQ(Shape(restarted), "2*");
+  EXPECT_EQ(restarted.Ack(kNow).trouble, "KEY_RETURNS");
+  EXPECT_THAT(restarted.Take(*WrapKey(*MakeKey(1), *MakeKek(3))), HasCode("KEY_RETURNS"));
+  restarted.AcceptRollback();
+  EXPECT_TRUE(restarted.removed().empty());
+}
+
 TEST_F(KeyAgentTest, WhatIsWrongWithTheTableLeavesTheRing) {
   KeyAgent agent = Agent();
   agent.Judge(Rows({{1, KeyState::kActive}}));

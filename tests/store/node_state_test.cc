@@ -79,6 +79,51 @@ TEST(NodeState, RemembersTheHighestGenerationOfTheKey) {
   EXPECT_EQ((*state)->boot_number(), 9u);
 }
 
+TEST(NodeState, RemembersRemovedKeys) {
+  const TempDir dir;
+  {
+    const auto state = NodeState::Open(dir.path(), "c", "n");
+    SOTTO_ASSERT_OK(state);
+    SOTTO_EXPECT_OK((*state)->Bump());
+    SOTTO_EXPECT_OK((*state)->AddRemovedKeys({}));
+    EXPECT_EQ(Read(dir.File("node.state")).substr(0, 18), "sotto-node-state 1");
+    SOTTO_EXPECT_OK((*state)->AddRemovedKeys({{KeyId{0x9f3c21aa}, 1}}));
+    SOTTO_EXPECT_OK((*state)->AddRemovedKeys({{KeyId{0x41d077be}, 2}}));
+    SOTTO_EXPECT_OK((*state)->RaiseKeyGenerationTo(3));
+  }
+  {
+    const auto state = NodeState::Open(dir.path(), "c", "n");
+    SOTTO_ASSERT_OK(state);
+    SOTTO_EXPECT_OK((*state)->recovered());
+    EXPECT_EQ((*state)->removed_keys(),
+              (KeyGenerations{{KeyId{0x9f3c21aa}, 1}, {KeyId{0x41d077be}, 2}}));
+    EXPECT_EQ((*state)->key_generation(), 3u);
+    // Bounded: those of the lowest generations go.
+    KeyGenerations many;
+    for (uint32_t i = 0; i < NodeState::kRemovedKeysMax + 10; ++i) many[KeyId{i}] = 100 + i;
+    SOTTO_EXPECT_OK((*state)->AddRemovedKeys(many));
+    EXPECT_EQ((*state)->removed_keys().size(), NodeState::kRemovedKeysMax);
+    EXPECT_EQ((*state)->removed_keys().begin()->second, 110u);
+    // The same again changes no file.
+    struct stat before {};
+    struct stat after {};
+    ASSERT_EQ(stat(dir.File("node.state").c_str(), &before), 0);
+    SOTTO_EXPECT_OK((*state)->AddRemovedKeys(many));
+    ASSERT_EQ(stat(dir.File("node.state").c_str(), &after), 0);
+    EXPECT_EQ(before.st_ino, after.st_ino);
+  }
+  {
+    const auto state = NodeState::Open(dir.path(), "c", "n");
+    SOTTO_ASSERT_OK(state);
+    SOTTO_EXPECT_OK((*state)->recovered());
+    EXPECT_EQ((*state)->removed_keys().size(), NodeState::kRemovedKeysMax);
+    SOTTO_EXPECT_OK((*state)->AcceptRollbackTo(3));
+  }
+  const auto state = NodeState::Open(dir.path(), "c", "n");
+  SOTTO_ASSERT_OK(state);
+  EXPECT_TRUE((*state)->removed_keys().empty());
+}
+
 TEST(NodeState, OneDaemonAFolder) {
   const TempDir dir;
   auto first = NodeState::Open(dir.path(), "c", "n");
@@ -108,6 +153,7 @@ TEST(NodeState, NoticesEveryDamage) {
     const auto state = NodeState::Open(dir.path(), "edge", "gw-1");
     SOTTO_ASSERT_OK(state);
     SOTTO_ASSERT_OK((*state)->RaiseTo(7));
+    SOTTO_ASSERT_OK((*state)->AddRemovedKeys({{KeyId{0x9f3c21aa}, 1}}));
   }
   const std::string good = Read(path);
   std::vector<std::string> damaged;

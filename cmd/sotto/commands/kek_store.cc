@@ -1,15 +1,18 @@
 #include "cmd/sotto/commands/kek_store.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <ostream>
-#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "cmd/sotto/api_client.h"
+#include "cmd/sotto/commands/kek_holders.h"
+#include "cmd/sotto/commands/keys.h"
 #include "cmd/sotto/commands/local_files.h"
 #include "cmd/sotto/commands/store_target.h"
 #include "cmd/sotto/complaint.h"
@@ -34,6 +37,7 @@ constexpr double kRekeySeconds = 60;
 struct Flags {
   StoreFlags store;
   std::string backup, rollback;
+  std::vector<std::string> skip;
   bool dry_run = false;
   bool accept_plain = false;
 };
@@ -138,65 +142,95 @@ int RunList(Context& context, const Flags& flags) {
   return exit == kExitOk && IsMissing(looked->survey) ? kExitFailed : exit;
 }
 
-// The ids under which the daemon here has opened the values that it uses; null: none answers.
-json::value OpenedByDaemon(Context& context) {
-  const auto client = context.Client();
-  if (!client.ok()) return nullptr;
-  const auto envelope = client->Get("/v1/keys");
-  if (!envelope.ok()) return nullptr;
-  std::set<std::string> ids;
-  for (const json::value& row : ArrayOf(Member(*envelope, "data"))) {
-    const std::string id = TextOf(Member(row, "kek"));
-    if (!id.empty()) ids.insert(id);
+// What living members have loaded, added to the rows of the survey.
+void AddHolders(const KekSurvey& survey, const KekHolders& holders, json::array* rows) {
+  const auto names = [](const std::vector<std::string>& list) {
+    return json::array(list.begin(), list.end());
+  };
+  for (size_t i = 0; i < rows->size(); ++i) {
+    if (!survey.keks[i].id) continue;
+    json::object& row = (*rows)[i].as_object();
+    row["loaded_by"] = names(holders.Having(*survey.keks[i].id));
+    row["not_loaded_by"] = names(holders.Lacking(*survey.keks[i].id));
   }
-  json::array out;
-  for (const std::string& id : ids) out.emplace_back(id);
-  return out;
 }
 
-void PrintCheck(std::ostream& out, const Looked& looked, const json::value& daemon) {
-  for (const json::value& row : RowsOf(looked.survey)) {
+// Living members that cannot open what this KEK wraps, or is about to.
+bool IsNeeded(const KekUsage& usage) {
+  return usage.state == KekState::kActive || usage.state == KekState::kRekeyPending;
+}
+
+bool IsLackedByMembers(const KekSurvey& survey, const KekHolders& holders) {
+  return std::any_of(survey.keks.begin(), survey.keks.end(), [&](const KekUsage& usage) {
+    return usage.id && IsNeeded(usage) && !holders.Lacking(*usage.id).empty();
+  });
+}
+
+void PrintCheck(std::ostream& out, const KekSurvey& survey, const json::array& rows,
+                const std::optional<KekHolders>& holders) {
+  for (const json::value& row : rows) {
     const json::value& id = Member(row, "id");
     const std::string generations = GenerationsOf(row);
     out << (id.is_null() ? "(plain)" : TextOf(id)) << "  " << TextOf(Member(row, "state"))
         << "  generations: " << (generations.empty() ? "none" : generations)
-        << (TrueOf(Member(row, "systems")) ? ", Systems" : "") << '\n';
+        << (TrueOf(Member(row, "systems")) ? ", Systems" : "");
+    if (holders && !id.is_null()) {
+      out << "  loaded by " << ArrayOf(Member(row, "loaded_by")).size() << " of "
+          << Plural(holders->living(), "living member");
+    }
+    out << '\n';
   }
-  for (const KekTrouble& trouble : looked.survey.troubles) {
+  for (const KekTrouble& trouble : survey.troubles) {
     out << "does not open: " << trouble.where << ": " << Escape(Describe(trouble.status)) << '\n';
   }
-  if (daemon.is_null()) {
-    out << "no sottod answers here: which keys it has loaded is not known\n";
+  if (!holders) {
+    out << "no sottod of this cluster answers here: what its members have loaded is not known\n";
     return;
   }
-  std::string ids;
-  for (const json::value& id : ArrayOf(daemon)) ids += " " + Escape(TextOf(id));
-  out << "the sottod that answers here has opened values under:" << (ids.empty() ? " none" : ids)
-      << '\n';
+  for (const KekUsage& usage : survey.keks) {
+    if (!usage.id || !IsNeeded(usage)) continue;
+    for (const std::string& name : holders->Lacking(*usage.id)) {
+      out << Escape(name) << " has not loaded " << ToString(*usage.id) << '\n';
+    }
+  }
+  for (const std::string& name : holders->Silent()) {
+    out << Escape(name) << " does not say what it has loaded\n";
+  }
 }
 
 int RunCheck(Context& context, const Flags& flags) {
   const auto looked = Look(context, flags);
   if (!looked.ok()) return context.Fail(looked.status());
-  const json::value daemon = OpenedByDaemon(context);
+  const auto holders = KekHolders::Ask(context, looked->target.cluster);
   json::array troubles;
   for (const KekTrouble& trouble : looked->survey.troubles) {
     troubles.push_back(json::object{{"where", trouble.where},
                                     {"code", ErrorCode(trouble.status)},
                                     {"message", std::string(trouble.status.message())}});
   }
-  const bool good = troubles.empty() && !IsMissing(looked->survey);
+  json::array rows = RowsOf(looked->survey);
+  json::value silent;
+  bool good = troubles.empty() && !IsMissing(looked->survey);
+  if (holders) {
+    AddHolders(looked->survey, *holders, &rows);
+    const std::vector<std::string> names = holders->Silent();
+    silent = json::array(names.begin(), names.end());
+    good = good && !IsLackedByMembers(looked->survey, *holders);
+  }
   const json::value envelope =
       LocalEnvelope("sotto.kek_check/1", {{"cluster", looked->target.cluster},
                                           {"store", RedactStoreUrl(looked->target.url)},
                                           {"ok", good},
-                                          {"keks", RowsOf(looked->survey)},
+                                          {"keks", rows},
                                           {"troubles", std::move(troubles)},
-                                          {"opened_by_daemon", daemon}});
-  const int exit =
-      PrintOne(context, envelope, [&](std::ostream& out) { PrintCheck(out, *looked, daemon); });
+                                          {"silent", silent}});
+  const int exit = PrintOne(context, envelope, [&](std::ostream& out) {
+    PrintCheck(out, looked->survey, rows, holders);
+  });
   SayWhatToDo(context, looked->survey);
-  return exit == kExitOk && !good ? kExitFailed : exit;
+  if (exit != kExitOk) return exit;
+  if (!good) return kExitFailed;
+  return holders && !holders->Silent().empty() ? kExitPartial : kExitOk;
 }
 
 absl::StatusOr<RekeyReport> Change(Context& context, const Flags& flags,
@@ -214,6 +248,13 @@ absl::StatusOr<RekeyReport> Change(Context& context, const Flags& flags,
   params.dry_run = flags.dry_run;
   params.backup = file;
   if (!file.empty()) params.also_owner = FolderOwner(FolderOf(file));
+  params.allow = [&](const std::vector<KekId>& keks) {
+    const auto holders = KekHolders::Ask(context, target.cluster);
+    if (holders) return holders->Check(keks, flags.skip);
+    context.Note("no sottod of this cluster answers here: whether every member has loaded " +
+                 ToString(keks.front()) + " is not known");
+    return absl::OkStatus();
+  };
   params.progress = [&progress](std::string_view step) {
     progress.Update(std::string(step), {{"step", std::string(step)}});
   };
@@ -237,6 +278,8 @@ int RunRekey(Context& context, const Flags& flags) {
     Complaint complaint{kExitUsage, "USAGE", "--backup and --rollback exclude each other", {}};
     return context.Fail(complaint.Add("do", "sotto kek rekey --backup FILE; or --rollback FILE"));
   }
+  const absl::Status named = CheckMemberWords(flags.skip);
+  if (!named.ok()) return context.Fail(named);
   const auto target = StoreTargetOf(context, flags.store);
   if (!target.ok()) return context.Fail(target.status());
   const auto report = Change(context, flags, *target);
@@ -280,15 +323,18 @@ void AddKekStoreVerbs(Verb& kek) {
   AddStoreFlags(list, &flags->store)
       .Example("sotto kek ls", "active, retired, legacy, MISSING KEY (exit 1)")
       .Run([&context, flags] { return RunList(context, *flags); });
-  Verb check = kek.Sub("check", "the same, and opens every value; asks the daemon here");
+  Verb check =
+      kek.Sub("check", "the same, opens every value, and asks the members what they have loaded");
   AddStoreFlags(check, &flags->store)
-      .Example("sotto kek check", "exit 1 where a key is missing or a value does not open")
+      .Example("sotto kek check",
+               "exit 1 where a key is missing, here or at a member, or a value does not open")
       .Run([&context, flags] { return RunCheck(context, *flags); });
   Verb rekey = kek.Sub("rekey", "wraps every value of the store under the active one");
   AddStoreFlags(rekey, &flags->store)
       .Switch("--dry-run", &flags->dry_run, "open all, write nothing")
       .Switch("--accept-plain", &flags->accept_plain, "wrap plain values too")
       .Text("--backup", &flags->backup, "FILE", "the wrapped values of before, into a new file")
+      .List("--skip", &flags->skip, "MEMBER", "a living member that need not have the key (repeat)")
       .Text("--rollback", &flags->rollback, "FILE", "put a backup's values back")
       .Example("sotto kek rekey --backup kek-2026.backup", "may be run again at any time")
       .Run([&context, flags] { return RunRekey(context, *flags); });

@@ -35,6 +35,10 @@ KeyHolder ReadHolder(const json::value& value) {
   member.seen_s = NumberOf(Member(value, "seen_s"));
   member.in_store = TrueOf(Member(value, "in_store"));
   member.key_drops = NumberOrNothing(Member(value, "key_drops"));
+  if (const json::value& keks = Member(value, "keks"); keks.is_array()) {
+    member.keks.emplace();
+    for (const json::value& id : keks.get_array()) member.keks->push_back(TextOf(id));
+  }
   return member;
 }
 

@@ -36,6 +36,8 @@ struct KeyHolder {
   std::optional<double> seen_s;     // the age of what is known of it
   bool in_store = false;
   std::optional<uint64_t> key_drops;  // frames that it dropped for a key reason since its start
+  // Ids of the key-encryption keys that it has loaded; nothing: it has not said.
+  std::optional<std::vector<std::string>> keks;
 };
 
 // Whether it counts: whoever left or was forgotten does not.
