@@ -44,7 +44,8 @@ void Protocol::Impl::OnJoinTimer() {
 }
 
 void Protocol::Impl::CompareAfterJoin() {
-  JoinCheck& check = join_check_.emplace();
+  join_check_ = JoinCheck{};
+  JoinCheck& check = *join_check_;
   check.own_hash = set_hash().low;
   for (MemberEntry* member : PickLiving(kComparedWith, nullptr)) {
     const uint64_t nonce = nonce_rng_.Next();

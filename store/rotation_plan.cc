@@ -10,6 +10,9 @@ namespace sotto {
 namespace {
 
 constexpr int64_t kDayMs = 86'400'000;
+// So long a key that nobody should need any more may wait for the members' word, before it is worth
+// one of ours.
+constexpr int64_t kRemovalPatienceMs = 60'000;
 
 absl::Status Blocked(std::string_view code, const std::string& message) {
   return CodedError(absl::StatusCode::kFailedPrecondition, code, message);
@@ -103,7 +106,7 @@ RotationPlan PlanRotation(const KeyRows& rows, const std::vector<LivingMember>& 
       plan.why = "its time is over";
       return plan;
     }
-    if (!is_due) {
+    if (!is_due && overdue->retire_at_ms + kRemovalPatienceMs <= now_ms) {
       plan.blocked =
           Blocked("KEY_STILL_NEEDED",
                   absl::StrCat("generation ", overdue->generation,

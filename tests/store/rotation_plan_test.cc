@@ -99,7 +99,10 @@ TEST(RotationPlan, RemovesWhatNobodyNeedsAfterItsTime) {
   EXPECT_EQ(plan.generation, 1u);
   // c was away all the while.
   rows.members[2].sealing = 1;
-  plan = Plan(rows, kNow + kDay);
+  plan = Plan(rows, kNow + kDay + 59'999);
+  EXPECT_EQ(plan.step, RotationStep::kNone);
+  SOTTO_EXPECT_OK(plan.blocked);
+  plan = Plan(rows, kNow + kDay + 60'000);
   EXPECT_EQ(plan.step, RotationStep::kNone);
   EXPECT_THAT(plan.blocked, HasCode("KEY_STILL_NEEDED"));
   EXPECT_THAT(std::string(plan.blocked.message()), HasSubstr("c has"));
