@@ -54,8 +54,8 @@ constexpr CodeInfo kPages[] = {
     {"KEK_NOT_LOADED", "Living members have not loaded the key-encryption key that is to wrap.",
      "The new one was not put on every node yet, a node was not reloaded, or one does not answer. "
      "It could not open the cluster's keys any more, and would miss the next rotation.",
-     "sotto kek check names them; put the key beside their old one and sotto reload there, or go "
-     "on without: sotto kek rekey --skip NAME"},
+     "sotto kek check names them; put the key beside their old one and systemctl reload sottod "
+     "there, or go on without: sotto kek rekey --skip NAME"},
     {"KEK_NO_CREDENTIALS", "systemd gave this process no credentials.",
      "The unit has no LoadCredential=, or the program was started by hand.",
      "In the unit: LoadCredential=NAME:/etc/sotto/kek; by hand: --set encryption.kek=file:PATH"},

@@ -71,7 +71,7 @@ absl::Status KekHolders::Check(const std::vector<KekId>& keks,
                                    absl::StrCat("living members would be shut out: ",
                                                 absl::StrJoin(reasons, "; "))),
                         "state", "nothing was changed"),
-               "do", "put the key beside their old one, sotto reload there, then run this again"),
+               "do", "put the key beside their old one, systemctl reload sottod there, then run this again"),
       "do", "or go on without them: " + again);
 }
 

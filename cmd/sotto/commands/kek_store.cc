@@ -118,14 +118,17 @@ ListView KekView() {
   return view;
 }
 
-void SayWhatToDo(Context& context, const KekSurvey& survey) {
+// `is_lacked`: by living members, which cannot open what is wrapped anew.
+void SayWhatToDo(Context& context, const KekSurvey& survey, bool is_lacked = false) {
   for (const KekUsage& usage : survey.keks) {
     const std::string id = usage.id ? ToString(*usage.id) : "";
     if (usage.state == KekState::kMissing) {
       context.Note("MISSING KEY: bring back the key-encryption key " + id +
                    "; without it its values are lost");
     } else if (usage.state == KekState::kRekeyPending) {
-      context.Note("values are wrapped under the retired " + id + ": sotto kek rekey");
+      context.Note("values are wrapped under the retired " + id +
+                   (is_lacked ? ": load the active one everywhere, then " : ": ") +
+                   "sotto kek rekey");
     } else if (usage.state == KekState::kSafeToRemove) {
       context.Note("no value of this cluster here is wrapped under " + id +
                    "; other clusters, backups and nodes that were away may still need it");
@@ -210,13 +213,14 @@ int RunCheck(Context& context, const Flags& flags) {
   }
   json::array rows = RowsOf(looked->survey);
   json::value silent;
-  bool good = troubles.empty() && !IsMissing(looked->survey);
+  bool is_lacked = false;
   if (holders) {
     AddHolders(looked->survey, *holders, &rows);
     const std::vector<std::string> names = holders->Silent();
     silent = json::array(names.begin(), names.end());
-    good = good && !IsLackedByMembers(looked->survey, *holders);
+    is_lacked = IsLackedByMembers(looked->survey, *holders);
   }
+  const bool good = troubles.empty() && !IsMissing(looked->survey) && !is_lacked;
   const json::value envelope =
       LocalEnvelope("sotto.kek_check/1", {{"cluster", looked->target.cluster},
                                           {"store", RedactStoreUrl(looked->target.url)},
@@ -227,7 +231,7 @@ int RunCheck(Context& context, const Flags& flags) {
   const int exit = PrintOne(context, envelope, [&](std::ostream& out) {
     PrintCheck(out, looked->survey, rows, holders);
   });
-  SayWhatToDo(context, looked->survey);
+  SayWhatToDo(context, looked->survey, is_lacked);
   if (exit != kExitOk) return exit;
   if (!good) return kExitFailed;
   return holders && !holders->Silent().empty() ? kExitPartial : kExitOk;
