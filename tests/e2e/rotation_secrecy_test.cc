@@ -237,6 +237,105 @@ class RotationSecrecy : public DaemonTest, public testing::WithParamInterface<Sq
     }
   }
 
+  // ---- a cluster's life -------------------------------------------------------------------------
+
+  // A rotation in one, one by its steps, and every look at them.
+  void Rotate() {
+    EXPECT_EQ(Tool({"keys", "rotate", "--now"}), 0) << last_;
+    Remember();
+    EXPECT_EQ(Tool({"keys", "prepare"}), 0) << last_;
+    Remember();
+    EXPECT_EQ(Tool({"keys", "status", "--wait", "--timeout", "20"}), 0) << last_;
+    EXPECT_EQ(Tool({"keys", "activate", "3"}), 0) << last_;
+    EXPECT_EQ(Tool({"keys", "rotate", "-o", "json", "--progress", "json"}), 0) << last_;
+    Remember();
+    for (const char* format : {"table", "wide", "tsv", "json", "jsonl"}) {
+      Tool({"keys", "ls", "--removed", "-o", format});
+      Tool({"keys", "status", "-o", format});
+      Tool({"keys", "history", "-o", format});
+      Tool({"keys", "verify", "-o", format});
+      Tool({"kek", "ls", "-o", format});
+      Tool({"kek", "check", "-o", format});
+    }
+  }
+
+  // Keys in files, and files that hold none.
+  void UseFiles() {
+    EXPECT_EQ(Tool({"keys", "generate", "--to", folder_.File("a.key")}), 0) << last_;
+    AddKey("the generated key",
+           std::string(absl::StripAsciiWhitespace(ReadFile(folder_.File("a.key")))));
+    EXPECT_NE(Tool({"keys", "import", "--from", folder_.File("a.key")}), 0) << last_;
+    EXPECT_EQ(Tool({"keys", "import", "--prepared", "--from", folder_.File("a.key")}), 0) << last_;
+    Remember();
+    EXPECT_EQ(Tool({"keys", "rotate"}), 0) << last_;
+    Secret("bad.key", kMistyped);
+    EXPECT_NE(Tool({"keys", "import", "--from", folder_.File("bad.key")}), 0) << last_;
+    EXPECT_NE(Tool({"keys", "import", "--prepared", "--from", folder_.File("bad.key")}), 0)
+        << last_;
+    EXPECT_NE(Tool({"kek", "check", "--kek", "file:" + folder_.File("bad.key")}), 0) << last_;
+  }
+
+  // Another key-encryption key, and back, and again.
+  void ChangeKek() {
+    for (const int node : All()) {
+      std::ofstream(lab_->File(node, "conf.d/keys.toml")) << ConfigText("2027");
+      ASSERT_TRUE(lab_->Post(node, "/v1/reload", json::object{}).ok());
+    }
+    EXPECT_EQ(Tool({"kek", "check"}), 0) << last_;
+    EXPECT_EQ(Tool({"kek", "rekey", "--backup", folder_.File("kek.backup")}), 0) << last_;
+    Remember();
+    EXPECT_EQ(Tool({"kek", "rekey", "--rollback", folder_.File("kek.backup")}), 0) << last_;
+    EXPECT_EQ(Tool({"kek", "rekey"}), 0) << last_;
+    Remember();
+    EXPECT_EQ(Tool({"kek", "generate", "--to", folder_.File("keks/2028")}), 0) << last_;
+    AddKey("the generated KEK",
+           std::string(absl::StripAsciiWhitespace(ReadFile(folder_.File("keks/2028")))));
+  }
+
+  // What stands in the row is told by a code, never by its text.
+  void WriteByHand() {
+    Write(kPlain);
+    EXPECT_TRUE(AwaitCode("KEY_PLAIN_REFUSED")) << lab_->StatusText(0, "store.code");
+    Write(kMistyped);
+    EXPECT_TRUE(AwaitCode("KEY_BAD_BASE64")) << lab_->StatusText(0, "store.code");
+    Tool({"keys", "verify"});
+    Tool({"kek", "check"});
+    EXPECT_NE(Tool({"config", "check"}), 0) << last_;
+    EXPECT_EQ(Tool({"keys", "verify", "--repair"}), 0) << last_;
+    Tool({"store", "copy", "--from", StoreUrl(), "--to", "sqlite:" + folder_.File("copy.db"),
+          "--cluster", kCluster, "--password-file", folder_.File("sql.pass")});
+    Tool({"members", "-o", "json"});
+    Tool({"status", "-o", "json"});
+  }
+
+  void SearchEverything() {
+    EXPECT_GE(generations_.size(), 4u);
+    ExpectNoSecret("the tool's output", tool_, 20'000);
+    ExpectNoSecret("the API", Answers(), 10'000);
+    for (const int node : All()) {
+      ExpectNoSecret("the log of " + lab_->name(node), lab_->LogOf(node), 1'000);
+      for (const auto& file : fs::recursive_directory_iterator(lab_->File(node, "state"))) {
+        if (file.is_regular_file()) ExpectNoSecret(file.path(), ReadFile(file.path()), 0);
+      }
+    }
+    ExpectNoSecret("a handler's input and environment", ReadFile(folder_.File("heard")), 200);
+    std::string wire;
+    for (const RelayRecord& record : lab_->relay()->TakeRecords()) wire += record.bytes + "|";
+    ExpectNoSecret("the wire", wire, 100'000);
+  }
+  void SearchProcesses(const std::map<std::string, std::string>& seen) {
+    std::string processes;
+    size_t tools = 0, hooks = 0;
+    for (const auto& [process, shown] : seen) {
+      tools += process.starts_with("sotto ") ? 1 : 0;
+      hooks += absl::StrContains(shown, "/hook") ? 1 : 0;
+      processes += process + " " + shown + "\n";
+    }
+    EXPECT_GE(tools, 20u) << "command lines of the tool were not seen";
+    EXPECT_GE(hooks, 1u) << "no handler was seen";
+    ExpectNoSecret("a process", processes, 2'000);
+  }
+
   std::unique_ptr<DatabaseServer> server_;
   std::string database_;
   SecretSearch secrets_;
@@ -253,94 +352,18 @@ TEST_P(RotationSecrecy, NothingSecretIsShown) {
   ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(40))) << Views();
   Remember();
 
-  // A rotation in one, and one by its steps.
-  EXPECT_EQ(Tool({"keys", "rotate", "--now"}), 0) << last_;
-  Remember();
-  EXPECT_EQ(Tool({"keys", "prepare"}), 0) << last_;
-  Remember();
-  EXPECT_EQ(Tool({"keys", "status", "--wait", "--timeout", "20"}), 0) << last_;
-  EXPECT_EQ(Tool({"keys", "activate", "3"}), 0) << last_;
-  EXPECT_EQ(Tool({"keys", "rotate", "-o", "json", "--progress", "json"}), 0) << last_;
-  Remember();
-  for (const char* format : {"table", "wide", "tsv", "json", "jsonl"}) {
-    Tool({"keys", "ls", "--removed", "-o", format});
-    Tool({"keys", "status", "-o", format});
-    Tool({"keys", "history", "-o", format});
-    Tool({"keys", "verify", "-o", format});
-    Tool({"kek", "ls", "-o", format});
-    Tool({"kek", "check", "-o", format});
-  }
-  // Keys in files, and files that hold none.
-  EXPECT_EQ(Tool({"keys", "generate", "--to", folder_.File("a.key")}), 0) << last_;
-  AddKey("the generated key",
-         std::string(absl::StripAsciiWhitespace(ReadFile(folder_.File("a.key")))));
-  EXPECT_NE(Tool({"keys", "import", "--from", folder_.File("a.key")}), 0) << last_;
-  EXPECT_EQ(Tool({"keys", "import", "--prepared", "--from", folder_.File("a.key")}), 0) << last_;
-  Remember();
-  EXPECT_EQ(Tool({"keys", "rotate"}), 0) << last_;
-  Secret("bad.key", kMistyped);
-  EXPECT_NE(Tool({"keys", "import", "--from", folder_.File("bad.key")}), 0) << last_;
-  EXPECT_NE(Tool({"keys", "import", "--prepared", "--from", folder_.File("bad.key")}), 0) << last_;
-  EXPECT_NE(Tool({"kek", "check", "--kek", "file:" + folder_.File("bad.key")}), 0) << last_;
-
-  // Another key-encryption key.
-  for (const int node : All()) {
-    std::ofstream(lab_->File(node, "conf.d/keys.toml")) << ConfigText("2027");
-    ASSERT_TRUE(lab_->Post(node, "/v1/reload", json::object{}).ok());
-  }
-  EXPECT_EQ(Tool({"kek", "check"}), 0) << last_;
-  EXPECT_EQ(Tool({"kek", "rekey", "--backup", folder_.File("kek.backup")}), 0) << last_;
-  Remember();
-  EXPECT_EQ(Tool({"kek", "rekey", "--rollback", folder_.File("kek.backup")}), 0) << last_;
-  EXPECT_EQ(Tool({"kek", "rekey"}), 0) << last_;
-  Remember();
-  EXPECT_EQ(Tool({"kek", "generate", "--to", folder_.File("keks/2028")}), 0) << last_;
-  AddKey("the generated KEK",
-         std::string(absl::StripAsciiWhitespace(ReadFile(folder_.File("keks/2028")))));
-
-  // What stands in the row is told by a code, never by its text.
-  Write(kPlain);
-  EXPECT_TRUE(AwaitCode("KEY_PLAIN_REFUSED")) << lab_->StatusText(0, "store.code");
-  Write(kMistyped);
-  EXPECT_TRUE(AwaitCode("KEY_BAD_BASE64")) << lab_->StatusText(0, "store.code");
-  Tool({"keys", "verify"});
-  Tool({"kek", "check"});
-  EXPECT_NE(Tool({"config", "check"}), 0) << last_;
-  EXPECT_EQ(Tool({"keys", "verify", "--repair"}), 0) << last_;
-  Tool({"store", "copy", "--from", StoreUrl(), "--to", "sqlite:" + folder_.File("copy.db"),
-        "--cluster", kCluster, "--password-file", folder_.File("sql.pass")});
-  Tool({"members", "-o", "json"});
-  Tool({"status", "-o", "json"});
-
+  Rotate();
+  UseFiles();
+  ChangeKek();
+  WriteByHand();
+  ASSERT_FALSE(HasFatalFailure());
   // A member dies and comes back, so that handlers and handshakes are among what is searched.
   lab_->Kill(2);
   ASSERT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return lab_->StatesAt(0)["n3"] == "dead"; }));
   ASSERT_TRUE(lab_->Start(2).ok());
   ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(20))) << Views();
-
-  EXPECT_GE(generations_.size(), 4u);
-  ExpectNoSecret("the tool's output", tool_, 20'000);
-  ExpectNoSecret("the API", Answers(), 10'000);
-  for (const int node : All()) {
-    ExpectNoSecret("the log of " + lab_->name(node), lab_->LogOf(node), 1'000);
-    for (const auto& file : fs::recursive_directory_iterator(lab_->File(node, "state"))) {
-      if (file.is_regular_file()) ExpectNoSecret(file.path(), ReadFile(file.path()), 0);
-    }
-  }
-  ExpectNoSecret("a handler's input and environment", ReadFile(folder_.File("heard")), 200);
-  std::string wire;
-  for (const RelayRecord& record : lab_->relay()->TakeRecords()) wire += record.bytes + "|";
-  ExpectNoSecret("the wire", wire, 100'000);
-  std::string processes;
-  size_t tools = 0, hooks = 0;
-  for (const auto& [process, shown] : watch.Take()) {
-    tools += process.starts_with("sotto ") ? 1 : 0;
-    hooks += absl::StrContains(shown, "/hook") ? 1 : 0;
-    processes += process + " " + shown + "\n";
-  }
-  EXPECT_GE(tools, 20u) << "command lines of the tool were not seen";
-  EXPECT_GE(hooks, 1u) << "no handler was seen";
-  ExpectNoSecret("a process", processes, 2'000);
+  SearchEverything();
+  SearchProcesses(watch.Take());
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, RotationSecrecy,

@@ -67,11 +67,13 @@ absl::Status KekHolders::Check(const std::vector<KekId>& keks,
   all.insert(stops.begin(), stops.end());
   for (const std::string& name : all) again += " --skip " + ShellQuote(name);
   return WithLine(
-      WithLine(WithLine(CodedError(absl::StatusCode::kFailedPrecondition, "KEK_NOT_LOADED",
-                                   absl::StrCat("living members would be shut out: ",
-                                                absl::StrJoin(reasons, "; "))),
-                        "state", "nothing was changed"),
-               "do", "put the key beside their old one, systemctl reload sottod there, then run this again"),
+      WithLine(
+          WithLine(CodedError(absl::StatusCode::kFailedPrecondition, "KEK_NOT_LOADED",
+                              absl::StrCat("living members would be shut out: ",
+                                           absl::StrJoin(reasons, "; "))),
+                   "state", "nothing was changed"),
+          "do",
+          "put the key beside their old one, systemctl reload sottod there, then run this again"),
       "do", "or go on without them: " + again);
 }
 
