@@ -321,7 +321,7 @@ class RotationSecrecy : public DaemonTest, public testing::WithParamInterface<Sq
     ExpectNoSecret("a handler's input and environment", ReadFile(folder_.File("heard")), 200);
     std::string wire;
     for (const RelayRecord& record : lab_->relay()->TakeRecords()) wire += record.bytes + "|";
-    ExpectNoSecret("the wire", wire, 100'000);
+    ExpectNoSecret("the wire", wire, 20'000);
   }
   void SearchProcesses(const std::map<std::string, std::string>& seen) {
     std::string processes;
