@@ -181,7 +181,7 @@ TEST_F(KekVerbs, MembersHaveToHaveLoadedTheKey) {
   answer(kBoth, "null");
   const RunResult partial = Kek({"check", "-o", "json"}, Both());
   EXPECT_EQ(partial.exit, 3) << partial.out;
-  EXPECT_EQ(json::parse(partial.out).at("data").at("silent"), json::value({"gw-2"}));
+  EXPECT_EQ(json::parse(partial.out).at("data").at("silent"), json::value(json::array{"gw-2"}));
   // Another cluster's word does not count.
   answer(kOld, kOld, "core");
   const RunResult other = Kek({"rekey", "--dry-run"}, Both());
