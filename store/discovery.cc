@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "crypto/sha256.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/base/unix_time.h"
 #include "gossip/endpoint_text.h"
 
 namespace sotto {
@@ -17,12 +18,6 @@ namespace {
 constexpr size_t kIdChars = 26;
 // What DNS allows; also longer than any address.
 constexpr size_t kHostBytesMax = 253;
-
-int64_t UnixMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 bool IsHostName(std::string_view host) {
   if (host.empty() || host.size() > kHostBytesMax || host.front() == '-' || host.front() == '.') {

@@ -10,7 +10,6 @@
 #include "gossip/base/status_macros.h"
 #include "store/file_rules.h"
 #include "store/kek_backup_internal.h"
-#include "store/key_table.h"
 #include "store/schema.h"
 #include "store/systems_rows.h"
 
@@ -35,40 +34,9 @@ absl::StatusOr<ClusterKeyRef> KeyOfSystems(const KeyRows& rows, std::string_view
   return ParseClusterKey(rows.value, cluster, open);
 }
 
-// A store that no node has used yet has Systems alone.
-absl::StatusOr<KeyRows> ReadSystemsAlone(SqlTransaction& transaction, std::string_view cluster,
-                                         bool lock) {
-  KeyRows out;
-  const RowLock mode = lock ? RowLock::kForUpdate : RowLock::kNone;
-  for (const std::string& row : {ClusterKeyRowOf(cluster), std::string(kClusterKeyRow)}) {
-    absl::StatusOr<std::string> value = ReadSystemsRow(transaction, row, mode);
-    out.row = row;
-    if (value.ok()) {
-      out.value = *std::move(value);
-      return out;
-    }
-    if (ErrorCode(value.status()) != "ROW_MISSING") return value.status();
-  }
-  out.row_status =
-      CodedError(StatusCode::kNotFound, "KEY_MISSING",
-                 absl::StrCat(transaction.where(), ": Systems has neither a row ",
-                              ClusterKeyRowOf(cluster), " nor ", std::string(kClusterKeyRow)));
-  return out;
-}
-
 absl::Status CheckRows(const KeyRows& rows) {
-  if (rows.malformed) {
-    return CodedError(StatusCode::kDataLoss, "KEY_TABLE_MALFORMED",
-                      "ClusterKeys or ClusterMembers has a row that sotto has not written so");
-  }
+  SOTTO_RETURN_IF_ERROR(CheckWellFormed(rows));
   return rows.row_status;
-}
-
-absl::Status CheckHere(const KeyRows& rows) {
-  if (rows.moved_to.empty()) return CheckRows(rows);
-  return CodedError(
-      StatusCode::kFailedPrecondition, "STORE_MOVED",
-      absl::StrCat("the cluster's keys were copied to ", rows.moved_to, ", and are changed there"));
 }
 
 class Survey {
@@ -362,8 +330,7 @@ absl::Status Change::Write(SqlTransaction& transaction, std::string_view action)
   }
   SOTTO_RETURN_IF_ERROR(InsertKeyEvent(transaction, params_.cluster, event));
   Say("commit");
-  if (transaction.dialect() != SqlDialect::kPostgres) return absl::OkStatus();
-  return transaction.Run("SELECT pg_notify(?, ?)", {kKeysChannel, params_.cluster}).status();
+  return NotifyKeys(transaction, params_.cluster);
 }
 
 absl::Status Change::Attempt(SqlTransaction& transaction, Planner plan, std::string_view action) {
@@ -372,10 +339,10 @@ absl::Status Change::Attempt(SqlTransaction& transaction, Planner plan, std::str
   report_ = {};
   report_.backed_up = wrote_backup_;
   slots_.clear();
-  SOTTO_ASSIGN_OR_RETURN(rows_, has_tables_
-                                    ? ReadKeyRows(transaction, params_.cluster, /*lock=*/true)
-                                    : ReadSystemsAlone(transaction, params_.cluster, true));
-  SOTTO_RETURN_IF_ERROR(CheckHere(rows_));
+  SOTTO_ASSIGN_OR_RETURN(rows_,
+                         ReadKeyRows(transaction, params_.cluster, /*lock=*/true, has_tables_));
+  SOTTO_RETURN_IF_ERROR(CheckNotMoved(rows_));
+  SOTTO_RETURN_IF_ERROR(CheckRows(rows_));
   for (const KeyRow& row : rows_.keys) {
     if (row.state != KeyState::kRemoved) slots_.push_back({&row, nullptr, ""});
   }
@@ -386,7 +353,7 @@ absl::Status Change::Attempt(SqlTransaction& transaction, Planner plan, std::str
       slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.wanted.empty(); }));
   report_.as_they_were = slots_.size() - report_.changed;
   if (report_.changed == 0 && transaction.may_have_committed()) report_ = before;
-  if (params_.dry_run || report_.changed == 0 || slots_.empty()) return absl::OkStatus();
+  if (params_.dry_run || report_.changed == 0) return absl::OkStatus();
   return Write(transaction, action);
 }
 
@@ -450,9 +417,9 @@ absl::StatusOr<KekSurvey> SurveyStore(Database& database, std::string_view clust
   KekSurvey survey;
   const auto read = [&](SqlTransaction& transaction) -> absl::Status {
     SOTTO_ASSIGN_OR_RETURN(const KeyRows rows,
-                           version > 0 ? ReadKeyRows(transaction, cluster, /*lock=*/false)
-                                       : ReadSystemsAlone(transaction, cluster, /*lock=*/false));
-    if (rows.malformed || ErrorCode(rows.row_status) == "KEY_MISSING") return CheckRows(rows);
+                           ReadKeyRows(transaction, cluster, /*lock=*/false, version > 0));
+    if (!rows.malformed.empty() || ErrorCode(rows.row_status) == "KEY_MISSING")
+      return CheckRows(rows);
     survey = SurveyKeks(rows, cluster, policy);
     return absl::OkStatus();
   };

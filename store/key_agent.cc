@@ -12,6 +12,7 @@
 #include "crypto/frame_codec.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "store/file_rules.h"
 
 namespace sotto {
 namespace {
@@ -21,6 +22,11 @@ using absl::StatusCode;
 constexpr int64_t kAckEveryMs = 60'000;
 constexpr std::string_view kClaimVersion = "keys1";
 constexpr size_t kClaimBytesMax = 640;
+// Rows in use beyond this are somebody's, and would cost every node the opening of each.
+constexpr size_t kLiveRowsMax = 4 * Keyring::kKeysMax;
+// Looks in a row that do not find what a member has handed over.
+constexpr int kMissedMax = 3;
+constexpr size_t kRefusedMax = 64;
 constexpr size_t kClaimKeksMax = 32;  // as many as a node loads
 
 bool IsLive(const KeyRow& row) { return row.state != KeyState::kRemoved; }
@@ -107,6 +113,11 @@ uint64_t KeyRing::sealing_generation() const {
 }
 
 uint64_t KeyRing::newest() const { return keys.empty() ? 0 : keys.front().key->generation(); }
+
+KeyState KeyRing::StateOf(const RingKey& key) const {
+  if (key.key->id() == sealing) return KeyState::kActive;
+  return key.key->generation() > sealing_generation() ? KeyState::kPrepared : KeyState::kRetired;
+}
 
 absl::Status SelfTestKey(const ClusterKey& key) {
   const auto failed = [&key](std::string_view why) {
@@ -195,6 +206,7 @@ KeyAgent::KeyAgent(Options options, KeyRing ring)
       removed_(std::move(options.removed)) {
   policy_.may_create = false;
   generation_seen_ = std::max(generation_seen_, ring_.sealing_generation());
+  table_newest_ = ring_.newest();
 }
 
 KeyRing KeyAgent::ring() const {
@@ -209,10 +221,10 @@ KeyPolicy KeyAgent::policy() const {
   return policy;
 }
 
-void KeyAgent::SetPolicy(const KeyPolicy& policy) {
+void KeyAgent::SetKeks(KekRingRef keks, bool accept_plain) {
   const std::lock_guard lock(mutex_);
-  policy_ = policy;
-  policy_.may_create = false;
+  policy_.keks = std::move(keks);
+  policy_.accept_plain = accept_plain;
 }
 
 uint64_t KeyAgent::generation_seen() const {
@@ -220,7 +232,7 @@ uint64_t KeyAgent::generation_seen() const {
   return generation_seen_;
 }
 
-std::map<KeyId, uint64_t> KeyAgent::removed() const {
+std::map<uint64_t, KeyId> KeyAgent::removed() const {
   const std::lock_guard lock(mutex_);
   return removed_;
 }
@@ -229,11 +241,13 @@ void KeyAgent::AcceptRollback() {
   const std::lock_guard lock(mutex_);
   generation_seen_ = 0;
   removed_.clear();
+  refused_.clear();
 }
 
 void KeyAgent::NoteTrouble(const absl::Status& status) {
   const std::lock_guard lock(mutex_);
   trouble_ = ErrorCode(status);
+  table_counts_ = false;
 }
 
 KeyLook KeyAgent::Look(KeyTable& table) {
@@ -251,36 +265,62 @@ KeyLook KeyAgent::Judge(KeyRows rows) {
   const std::lock_guard lock(mutex_);
   KeyRing next = ring_;
   std::string trouble;
-  look.status = JudgeRows(rows, &next, &trouble);
+  absl::Status damage;
+  look.status = JudgeRows(rows, &next, &trouble, &damage);
+  // A table that was moved is no judge of what members hold.
+  table_counts_ = look.status.ok() && rows.moved_to.empty();
+  if (look.status.ok()) {
+    const auto same = [](const RingKey& a, const RingKey& b) { return a.key == b.key; };
+    look.ring_changed =
+        next.sealing != ring_.sealing ||
+        !std::equal(next.keys.begin(), next.keys.end(), ring_.keys.begin(), ring_.keys.end(), same);
+    ring_ = std::move(next);
+    table_newest_ = rows.newest();
+    if (!ring_.Find(ring_.sealing)->provisional) {
+      generation_seen_ = std::max(generation_seen_, ring_.sealing_generation());
+    }
+    look.status = CheckNotMoved(rows);
+  }
+  look.status.Update(damage);
   if (look.status.ok()) look.status = JudgeSystemsRow(rows, &look.external);
   trouble_ = look.status.ok() ? trouble : ErrorCode(look.status);
-  const auto same = [](const RingKey& a, const RingKey& b) { return a.key == b.key; };
-  look.ring_changed =
-      next.sealing != ring_.sealing ||
-      !std::equal(next.keys.begin(), next.keys.end(), ring_.keys.begin(), ring_.keys.end(), same);
-  ring_ = std::move(next);
-  generation_seen_ = std::max(generation_seen_, ring_.sealing_generation());
   look.rows = std::move(rows);
   return look;
 }
 
-void KeyAgent::NoteRemoved(const KeyRows& rows) {
+bool KeyAgent::IsRemoved(KeyId id) const {
+  return std::any_of(removed_.begin(), removed_.end(),
+                     [id](const auto& removed) { return removed.second == id; });
+}
+
+// Rows that anybody can add are no memory: only what is older than the ACTIVE key or was held here
+// counts, and what is seen first for a generation stays.
+void KeyAgent::NoteRemoved(const KeyRows& rows, uint64_t active) {
   for (const KeyRow& row : rows.keys) {
-    if (!IsLive(row)) removed_.emplace(row.id, row.generation);
+    if (IsLive(row)) continue;
+    const RingKey* held = ring_.Find(row.id);
+    const bool was_held = held != nullptr && held->key->generation() == row.generation;
+    const bool is_live =
+        std::any_of(rows.keys.begin(), rows.keys.end(),
+                    [&row](const KeyRow& other) { return other.id == row.id && IsLive(other); });
+    if (is_live) continue;
+    if (row.generation < active || was_held) removed_.emplace(row.generation, row.id);
   }
 }
 
 // The key of a row: as it is held, or opened and tested.
 absl::StatusOr<RingKey> KeyAgent::OpenRow(const KeyRow& row) const {
-  if (removed_.contains(row.id)) {
-    return Returns(row.generation, row.id);
-  }
+  if (IsRemoved(row.id)) return Returns(row.generation, row.id);
   const RingKey* held = ring_.Find(row.id);
   if (held != nullptr && held->key->generation() == row.generation && !held->wrapped.empty() &&
       held->wrapped == row.value) {
     return RingKey{held->key, row.state, held->wrapped};
   }
-  SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, KeyOfRow(row, cluster_, policy_));
+  absl::StatusOr<ClusterKeyRef> opened = KeyOfRow(row, cluster_, policy_);
+  if (!opened.ok()) {
+    return WithContext(opened.status(), absl::StrCat("ClusterKeys, generation ", row.generation));
+  }
+  ClusterKeyRef key = *std::move(opened);
   if (held != nullptr && !(held->key->secret() == key->secret())) {
     return CodedError(StatusCode::kAlreadyExists, "KEY_ID_COLLISION",
                       absl::StrCat("generation ", row.generation, " is another key with the id ",
@@ -294,10 +334,18 @@ absl::StatusOr<RingKey> KeyAgent::OpenRow(const KeyRow& row) const {
   return RingKey{std::move(key), row.state, Passable(row.value)};
 }
 
-absl::Status KeyAgent::JudgeRows(const KeyRows& rows, KeyRing* next, std::string* trouble) {
+// The row that this node seals with at least: the ACTIVE one; or, where it was ahead of the table,
+// the PREPARED one that it has sealed with.
+absl::StatusOr<const KeyRow*> KeyAgent::BaseOf(const KeyRows& rows) const {
   if (rows.keys.empty()) {
     return CodedError(StatusCode::kNotFound, "KEY_TABLE_EMPTY",
                       "ClusterKeys has no row of this cluster");
+  }
+  const auto live = std::count_if(rows.keys.begin(), rows.keys.end(), IsLive);
+  if (static_cast<size_t>(live) > kLiveRowsMax) {
+    return CodedError(
+        StatusCode::kDataLoss, "KEY_TABLE_MALFORMED",
+        absl::StrCat("ClusterKeys has ", live, " keys in use; sotto leaves ", Keyring::kKeysMax));
   }
   const KeyRow* active = rows.active();
   if (active == nullptr) {
@@ -305,12 +353,57 @@ absl::Status KeyAgent::JudgeRows(const KeyRows& rows, KeyRing* next, std::string
                       "ClusterKeys has not exactly one ACTIVE key of this cluster");
   }
   if (IsBehind(rows, generation_seen_)) return Rollback(rows, generation_seen_);
-  // First the ACTIVE one: where it does not open, nothing of the table is followed.
-  SOTTO_RETURN_IF_ERROR(OpenRow(*active).status());
-  NoteRemoved(rows);
+  if (active->generation >= generation_seen_) return active;
+  const KeyRow* ahead = rows.Find(generation_seen_);
+  const bool is_it = (ring_.keys.empty() || ring_.Find(ahead->id) != nullptr) &&
+                     OpenRow(*ahead).ok() && OpenRow(*active).ok();
+  if (!is_it) return Rollback(rows, generation_seen_);
+  return ahead;
+}
+
+// Where its value is damaged, the Systems row has it a second time: for a node that starts. One
+// that runs has its ring.
+absl::StatusOr<RingKey> KeyAgent::OpenBase(const KeyRow& base, const KeyRows& rows,
+                                           absl::Status* damage) const {
+  absl::StatusOr<RingKey> key = OpenRow(base);
+  if (key.ok() || !ring_.keys.empty() || !rows.row_status.ok()) return key;
+  KeyRow mirror = base;
+  mirror.value = rows.value;
+  const absl::StatusOr<RingKey> second = OpenRow(mirror);
+  WipeText(&mirror.value);
+  if (!second.ok()) return key;
+  *damage = key.status();
+  return second;
+}
+
+// What members have handed over and the table lacks stays for a few looks: a replica may be slow.
+void KeyAgent::KeepProvisional(const KeyRows& rows, KeyRing* next) {
+  for (const RingKey& key : ring_.keys) {
+    if (!key.provisional || rows.Find(key.key->id()) != nullptr) continue;
+    // What stands in the table comes first.
+    const bool seals = key.key->id() == ring_.sealing;
+    if (next->keys.size() >= Keyring::kKeysMax && !seals) continue;
+    if (!rows.moved_to.empty() || key.missed + 1 < kMissedMax) {
+      next->keys.push_back(key);
+      next->keys.back().missed += rows.moved_to.empty() ? 1 : 0;
+      continue;
+    }
+    if (refused_.size() >= kRefusedMax) refused_.clear();
+    refused_.insert(key.key->id());
+  }
+  for (const KeyRow& row : rows.keys) refused_.erase(row.id);
+}
+
+absl::Status KeyAgent::JudgeRows(const KeyRows& rows, KeyRing* next, std::string* trouble,
+                                 absl::Status* damage) {
+  SOTTO_ASSIGN_OR_RETURN(const KeyRow* const base, BaseOf(rows));
+  // First this one: where it does not open, nothing of the table is followed.
+  SOTTO_ASSIGN_OR_RETURN(RingKey base_key, OpenBase(*base, rows, damage));
+  NoteRemoved(rows, rows.active()->generation);
   next->keys.clear();
+  next->keys.push_back(std::move(base_key));
   for (const KeyRow& row : rows.keys) {
-    if (!IsLive(row)) continue;
+    if (!IsLive(row) || &row == base) continue;
     absl::StatusOr<RingKey> key = OpenRow(row);
     if (key.ok()) {
       next->keys.push_back(*std::move(key));
@@ -320,42 +413,37 @@ absl::Status KeyAgent::JudgeRows(const KeyRows& rows, KeyRing* next, std::string
     const RingKey* held = ring_.Find(row.id);
     if (held != nullptr && ErrorCode(key.status()) != "KEY_RETURNS") next->keys.push_back(*held);
   }
-  // Newer than the table as it was read: handed over by a member meanwhile.
-  for (const RingKey& key : ring_.keys) {
-    if (key.key->generation() > rows.newest()) next->keys.push_back(key);
-  }
+  KeepProvisional(rows, next);
   const RingKey* sealing = next->Find(ring_.sealing);
-  if (sealing == nullptr || sealing->key->generation() < active->generation) {
-    next->sealing = active->id;
+  if (sealing == nullptr || sealing->key->generation() < base->generation) {
+    next->sealing = base->id;
   }
   return Fit(next);
 }
 
 absl::Status KeyAgent::JudgeSystemsRow(const KeyRows& rows, bool* external) const {
   SOTTO_RETURN_IF_ERROR(rows.row_status);
-  const KeyRow* active = rows.active();
-  if (rows.value == active->value) return absl::OkStatus();
-  KeyPolicy open = policy_;
-  open.generation_seen = 0;
-  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef key, ParseClusterKey(rows.value, cluster_, open));
-  for (const KeyRow& row : rows.keys) {
-    if (row.id != key->id()) continue;
-    // The same key in other words: wrapped anew, or not yet.
-    if (row.state == KeyState::kActive) return absl::OkStatus();
-    if (row.state != KeyState::kPrepared) return Returns(row.generation, row.id);
-    *external = !row.automatic;
-    return absl::OkStatus();
+  SOTTO_ASSIGN_OR_RETURN(const SystemsKey found, KeyInSystems(rows, cluster_, policy_));
+  if (found.key != nullptr && IsRemoved(found.key->id())) {
+    return Returns(found.key->generation(), found.key->id());
   }
-  *external = true;
+  // The ACTIVE key, perhaps in other words: wrapped anew, or not yet.
+  const bool is_settled =
+      found.known != nullptr && (found.known->state == KeyState::kActive || found.known->automatic);
+  *external = !is_settled;
   return absl::OkStatus();
 }
 
 KeyClaim KeyAgent::Claim() const {
   const std::lock_guard lock(mutex_);
   KeyClaim claim;
+  for (const RingKey& key : ring_.keys) {
+    if (key.provisional && table_counts_) continue;
+    claim.held = key.key->generation();
+    claim.held_id = key.key->id();
+    break;
+  }
   if (!ring_.keys.empty()) {
-    claim.held = ring_.newest();
-    claim.held_id = ring_.keys.front().key->id();
     claim.sealing = ring_.sealing_generation();
     claim.sealing_id = ring_.sealing;
   }
@@ -376,7 +464,12 @@ bool KeyAgent::NeedsAck(const KeyRows& rows, int64_t now_ms) const {
 
 KeyMember KeyAgent::Ack(int64_t now_ms) const {
   const KeyClaim claim = Claim();
-  return {node_, claim.held, claim.sealing, claim.trouble, now_ms};
+  KeyMember member{node_, claim.held, claim.sealing, claim.trouble, now_ms};
+  // A generation that is in no table says nothing there.
+  const KeyRing ring = this->ring();
+  const RingKey* sealing = ring.Find(ring.sealing);
+  if (sealing != nullptr && sealing->provisional) member.sealing.reset();
+  return member;
 }
 
 // ---- what passes between members ----------------------------------------------------------------
@@ -385,10 +478,11 @@ std::string KeyAgent::Offer(KeyId id) const {
   const std::lock_guard lock(mutex_);
   const RingKey* key = ring_.Find(id);
   if (key == nullptr || key->key->generation() < ring_.sealing_generation()) return {};
+  if (key->provisional && table_counts_) return {};
   return key->wrapped;
 }
 
-absl::StatusOr<KeyRing> KeyAgent::Take(std::string_view wrapped) {
+absl::Status KeyAgent::Take(std::string_view wrapped) {
   const std::lock_guard lock(mutex_);
   if (!IsWrappedKey(wrapped)) {
     return CodedError(StatusCode::kFailedPrecondition, "KEY_PLAIN_REFUSED",
@@ -396,11 +490,9 @@ absl::StatusOr<KeyRing> KeyAgent::Take(std::string_view wrapped) {
   }
   SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, UnwrapKey(wrapped, cluster_, policy_.keks.get(),
                                                       {.allow_weak = policy_.allow_weak}));
-  if (removed_.contains(key->id())) {
-    return Returns(key->generation(), key->id());
-  }
+  if (IsRemoved(key->id())) return Returns(key->generation(), key->id());
   if (const RingKey* held = ring_.Find(key->id())) {
-    if (held->key->secret() == key->secret()) return ring_;
+    if (held->key->secret() == key->secret()) return absl::OkStatus();
     return CodedError(
         StatusCode::kAlreadyExists, "KEY_ID_COLLISION",
         absl::StrCat("a member offers another key with the id ", ToString(key->id())));
@@ -411,20 +503,32 @@ absl::StatusOr<KeyRing> KeyAgent::Take(std::string_view wrapped) {
         absl::StrCat("a member offers generation ", key->generation(),
                      ", and this node seals with generation ", ring_.sealing_generation()));
   }
+  if (key->generation() > table_newest_ + kTakenAheadMax) {
+    return CodedError(
+        StatusCode::kFailedPrecondition, "KEY_AHEAD",
+        absl::StrCat("a member offers generation ", key->generation(),
+                     ", and the newest that this node has seen in the store is ", table_newest_));
+  }
+  if (refused_.contains(key->id())) {
+    return CodedError(StatusCode::kFailedPrecondition, "KEY_NOT_IN_STORE",
+                      absl::StrCat("a member offers generation ", key->generation(), " (",
+                                   ToString(key->id()), "), which this node's store lacks"));
+  }
   SOTTO_RETURN_IF_ERROR(SelfTestKey(*key));
   KeyRing next = ring_;
-  next.keys.push_back({std::move(key), KeyState::kPrepared, std::string(wrapped)});
+  next.keys.push_back({std::move(key), KeyState::kPrepared, std::string(wrapped), true});
   SOTTO_RETURN_IF_ERROR(Fit(&next));
   ring_ = std::move(next);
-  return ring_;
+  return absl::OkStatus();
 }
 
 bool KeyAgent::UseNewer(KeyId id) {
   const std::lock_guard lock(mutex_);
   const RingKey* key = ring_.Find(id);
   if (key == nullptr || key->key->generation() <= ring_.sealing_generation()) return false;
+  if (key->provisional && table_counts_) return false;
   ring_.sealing = id;
-  generation_seen_ = std::max(generation_seen_, key->key->generation());
+  if (!key->provisional) generation_seen_ = std::max(generation_seen_, key->key->generation());
   return true;
 }
 

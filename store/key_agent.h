@@ -3,12 +3,14 @@
 //
 // Whatever the table turns into, the last good ring stays in use. The rules, each with an attack in
 // key_agent_test:
-//   - the sealing key's generation never falls: neither an old backup nor a slow replica takes a
-//     node back (KEY_ROLLBACK);
+//   - the generation of the sealing key never falls: neither an old backup nor a slow replica takes
+//     a node back (KEY_ROLLBACK);
 //   - a key that this node has seen REMOVED never returns, from the table or from a member, also
-//     after a restart (KEY_RETURNS);
+//     after a restart (KEY_RETURNS); what is seen first counts, so that no junk displaces it;
 //   - a key that a member hands over is taken only if it is wrapped under a KEK that we hold, and
-//     newer than the key that we seal with (design K2);
+//     newer than the key that we seal with (design K2), by at most kTakenAheadMax generations;
+//   - such a key is provisional: while the table can be read it is neither sealed with nor
+//     acknowledged nor handed on before it stands there, and goes when it stays away;
 //   - a new key seals and opens a vector before it is acknowledged.
 // Threads: Look blocks on the database and is called from one thread; the rest from any thread, and
 // never blocks. Ownership: the table is the caller's, and may come later.
@@ -19,6 +21,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +38,9 @@ namespace sotto {
 struct RingKey {
   ClusterKeyRef key;
   KeyState state = KeyState::kActive;
-  std::string wrapped;  // as it may pass to a member; empty: it lies plain, and never passes
+  std::string wrapped;       // as it may pass to a member; empty: it lies plain, and never passes
+  bool provisional = false;  // handed over by a member, and not seen in the table
+  int missed = 0;            // looks since then that did not find it there
 };
 
 // What opens and seals this node's frames.
@@ -47,6 +52,8 @@ struct KeyRing {
   std::vector<ClusterKeyRef> Keys() const;
   uint64_t sealing_generation() const;
   uint64_t newest() const;  // generation
+  // As far as this node can tell: ACTIVE is what it seals with.
+  KeyState StateOf(const RingKey& key) const;
 };
 
 // What a node says of its keys: the row of ClusterMembers, or the answer to a member's question.
@@ -73,10 +80,14 @@ struct KeyLook {
 
 class KeyAgent {
  public:
+  // How far a key from a member may be ahead of the table as it was last read: rotations that a
+  // member may sleep through without a database.
+  static constexpr uint64_t kTakenAheadMax = 16;
+
   struct Options {
     std::string cluster, node;
     KeyPolicy policy;
-    std::map<KeyId, uint64_t> removed;  // what `removed` gave in a former life
+    std::map<uint64_t, KeyId> removed;  // what `removed` gave in a former life
   };
 
   // `ring`: what the node starts with; may be empty before the first Look.
@@ -92,11 +103,12 @@ class KeyAgent {
   const std::string& cluster() const { return cluster_; }
   KeyRing ring() const;
   KeyPolicy policy() const;
-  void SetPolicy(const KeyPolicy& policy);
+  // What a reload brings.
+  void SetKeks(KekRingRef keks, bool accept_plain);
   // The highest generation that was sealed with here: durable elsewhere (NodeState).
   uint64_t generation_seen() const;
-  // The keys that were seen REMOVED, by id, with their generations: durable elsewhere, too.
-  std::map<KeyId, uint64_t> removed() const;
+  // The keys that were seen REMOVED, by generation: durable elsewhere, too.
+  std::map<uint64_t, KeyId> removed() const;
   // For the operator who restored an old backup on purpose.
   void AcceptRollback();
 
@@ -110,16 +122,23 @@ class KeyAgent {
 
   // The key as it may pass to a certified member that lacks it; empty: it may not.
   std::string Offer(KeyId id) const;
-  // A member's offer. The ring as it is now. KEY_ROLLBACK, KEY_RETURNS, KEY_RING_FULL,
+  // A member's offer. KEY_AHEAD, KEY_NOT_IN_STORE, KEY_ROLLBACK, KEY_RETURNS, KEY_RING_FULL,
   // KEY_PLAIN_REFUSED, and the codes of UnwrapKey.
-  absl::StatusOr<KeyRing> Take(std::string_view wrapped);
-  // A member seals with this key of the ring, so this node does: false if it is not newer.
+  absl::Status Take(std::string_view wrapped);
+  // A member seals with this key of the ring, so this node does: false if it is not newer, or
+  // provisional while the table can be read.
   bool UseNewer(KeyId id);
 
  private:
-  void NoteRemoved(const KeyRows& rows);
+  bool IsRemoved(KeyId id) const;
+  void NoteRemoved(const KeyRows& rows, uint64_t active);
   absl::StatusOr<RingKey> OpenRow(const KeyRow& row) const;
-  absl::Status JudgeRows(const KeyRows& rows, KeyRing* next, std::string* trouble);
+  absl::StatusOr<const KeyRow*> BaseOf(const KeyRows& rows) const;
+  absl::StatusOr<RingKey> OpenBase(const KeyRow& base, const KeyRows& rows,
+                                   absl::Status* damage) const;
+  void KeepProvisional(const KeyRows& rows, KeyRing* next);
+  absl::Status JudgeRows(const KeyRows& rows, KeyRing* next, std::string* trouble,
+                         absl::Status* damage);
   absl::Status JudgeSystemsRow(const KeyRows& rows, bool* external) const;
 
   const std::string cluster_, node_;
@@ -128,7 +147,10 @@ class KeyAgent {
   KeyRing ring_;
   std::string trouble_;
   uint64_t generation_seen_ = 0;
-  std::map<KeyId, uint64_t> removed_;
+  std::map<uint64_t, KeyId> removed_;
+  std::set<KeyId> refused_;    // taken from members, and not in the table
+  uint64_t table_newest_ = 0;  // the highest generation there, when it was last read
+  bool table_counts_ = false;  // the last look found a table to go by
 };
 
 // Seals and opens a vector with the key. INTERNAL KEY_SELF_TEST.

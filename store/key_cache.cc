@@ -57,7 +57,7 @@ std::optional<Head> ParseHead(const std::string& text) {
 struct Inner {
   int64_t written_unix_s = 0;
   struct Line {
-    CachedState state = CachedState::kActive;
+    KeyState state = KeyState::kActive;
     std::string wrapped;
   };
   std::vector<Line> lines;
@@ -86,7 +86,7 @@ std::optional<Inner> ParseInner(const std::string& text) {
     const auto word = std::find(kStateWords.begin(), kStateWords.end(), lines[i].substr(0, space));
     if (word == kStateWords.end()) return std::nullopt;
     inner.lines.push_back(
-        {static_cast<CachedState>(word - kStateWords.begin()), lines[i].substr(space + 1)});
+        {static_cast<KeyState>(word - kStateWords.begin()), lines[i].substr(space + 1)});
   }
   if (Format(inner) != text) return std::nullopt;
   return inner;
@@ -94,7 +94,7 @@ std::optional<Inner> ParseInner(const std::string& text) {
 
 bool IsRing(const std::vector<CachedKey>& keys) {
   const auto active = std::count_if(keys.begin(), keys.end(), [](const CachedKey& cached) {
-    return cached.state == CachedState::kActive;
+    return cached.state == KeyState::kActive;
   });
   return active == 1 && keys.size() <= Keyring::kKeysMax &&
          std::none_of(keys.begin(), keys.end(),
@@ -155,7 +155,7 @@ absl::Status CheckAge(const std::string& path, int64_t written, int64_t now) {
 
 const ClusterKeyRef& KeyCache::active() const {
   return std::find_if(keys.begin(), keys.end(),
-                      [](const CachedKey& cached) { return cached.state == CachedState::kActive; })
+                      [](const CachedKey& cached) { return cached.state == KeyState::kActive; })
       ->key;
 }
 

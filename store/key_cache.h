@@ -20,17 +20,16 @@
 #include "absl/status/statusor.h"
 #include "crypto/kek.h"
 #include "crypto/keyring.h"
+#include "store/key_rows.h"
 
 namespace sotto {
 
 // After that long, a key may have been removed everywhere else.
 inline constexpr int64_t kKeyCacheAgeMaxSeconds = 7 * 86'400;
 
-enum class CachedState : uint8_t { kPrepared, kActive, kRetired };
-
 struct CachedKey {
   ClusterKeyRef key;
-  CachedState state = CachedState::kActive;
+  KeyState state = KeyState::kActive;  // not kRemoved
 };
 
 struct KeyCache {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "crypto/envelope.h"
@@ -21,6 +22,18 @@ namespace {
 // the memory of every node.
 constexpr int64_t kKeyRowsMax = 4'096;
 constexpr int64_t kMemberRowsMax = 16'384;
+// One rotation a second for 30'000 years: a higher number was written to break ours.
+constexpr int64_t kGenerationMax = 1'000'000'000'000;
+// Of the columns Actor and Detail (schema.cc).
+constexpr size_t kActorMax = 128;
+constexpr size_t kDetailMax = 1'024;
+
+// At most `max` bytes, which are at most as many characters; never a part of one.
+std::string_view Cut(std::string_view text, size_t max) {
+  if (text.size() <= max) return text;
+  while (max > 0 && (static_cast<unsigned char>(text[max]) & 0xc0) == 0x80) --max;
+  return text.substr(0, max);
+}
 
 constexpr std::string_view kKeyColumns[] = {"ClusterName", "Generation", "KeyId",       "State",
                                             "Value",       "CreatedAt",  "ActivatedAt", "RetireAt",
@@ -51,7 +64,8 @@ bool ReadKeyRow(const SqlResult& result, size_t i, KeyRow* out) {
   const int64_t* generation = result.Number(i, 0);
   const std::string* id = result.Text(i, 1);
   const std::string* state = result.Text(i, 2);
-  if (generation == nullptr || *generation < 1 || id == nullptr || state == nullptr) return false;
+  if (generation == nullptr || id == nullptr || state == nullptr) return false;
+  if (*generation < 1 || *generation > kGenerationMax) return false;
   const std::optional<KeyId> parsed_id = ParseKeyId(*id);
   const std::optional<KeyState> parsed_state = ParseKeyState(*state);
   if (!parsed_id || !parsed_state) return false;
@@ -82,6 +96,29 @@ bool ReadMemberRow(const SqlResult& result, size_t i, KeyMember* out) {
   return ok;
 }
 
+// Each id is one key's. Of a live key and a removed one it is the live one's, else a row that
+// anybody can add would take the ACTIVE key away.
+void DropDoubles(KeyRows* out) {
+  std::vector<KeyRow> kept;
+  for (const bool live : {true, false}) {
+    for (KeyRow& row : out->keys) {
+      if ((row.state != KeyState::kRemoved) != live) continue;
+      const bool is_double = std::any_of(
+          kept.begin(), kept.end(), [&row](const KeyRow& other) { return other.id == row.id; });
+      if (is_double) {
+        out->malformed = absl::StrCat("ClusterKeys, the row of generation ", row.generation,
+                                      ", with the id of another one");
+        WipeText(&row.value);
+      } else {
+        kept.push_back(std::move(row));
+      }
+    }
+  }
+  std::sort(kept.begin(), kept.end(),
+            [](const KeyRow& a, const KeyRow& b) { return a.generation < b.generation; });
+  out->keys = std::move(kept);
+}
+
 absl::Status ReadKeys(SqlTransaction& transaction, std::string_view cluster, KeyRows* out) {
   SOTTO_ASSIGN_OR_RETURN(
       const SqlResult result,
@@ -96,9 +133,13 @@ absl::Status ReadKeys(SqlTransaction& transaction, std::string_view cluster, Key
       out->keys.push_back(std::move(row));
     } else {
       WipeText(&row.value);
-      out->malformed = true;
+      const int64_t* generation = result.Number(i, 0);
+      out->malformed = generation == nullptr
+                           ? "ClusterKeys, a row without a generation"
+                           : absl::StrCat("ClusterKeys, the row of generation ", *generation);
     }
   }
+  DropDoubles(out);
   return absl::OkStatus();
 }
 
@@ -114,7 +155,8 @@ absl::Status ReadMembers(SqlTransaction& transaction, std::string_view cluster, 
     if (ReadMemberRow(result, i, &member)) {
       out->members.push_back(std::move(member));
     } else {
-      out->malformed = true;
+      out->malformed = absl::StrCat("ClusterMembers, the row of \"",
+                                    absl::CHexEscape(member.name.substr(0, 64)), "\"");
     }
   }
   // By bytes, whatever the collation.
@@ -194,7 +236,7 @@ KeyRows& KeyRows::operator=(KeyRows&& other) noexcept {
   keys = std::move(other.keys);
   members = std::move(other.members);
   moved_to = std::move(other.moved_to);
-  malformed = other.malformed;
+  malformed = std::move(other.malformed);
   return *this;
 }
 
@@ -253,6 +295,19 @@ std::vector<std::string> NeededBy(const KeyRows& rows, uint64_t generation) {
   return names;
 }
 
+absl::Status CheckNotMoved(const KeyRows& rows) {
+  if (rows.moved_to.empty()) return absl::OkStatus();
+  return CodedError(
+      absl::StatusCode::kFailedPrecondition, "STORE_MOVED",
+      absl::StrCat("the cluster's keys were copied to ", rows.moved_to, ", and are changed there"));
+}
+
+absl::Status CheckWellFormed(const KeyRows& rows) {
+  if (rows.malformed.empty()) return absl::OkStatus();
+  return CodedError(absl::StatusCode::kDataLoss, "KEY_TABLE_MALFORMED",
+                    absl::StrCat(rows.malformed, ": sotto has not written it so"));
+}
+
 absl::Status CheckRoom(const KeyRows& rows) {
   const auto live = std::count_if(rows.keys.begin(), rows.keys.end(), [](const KeyRow& key) {
     return key.state != KeyState::kRemoved;
@@ -274,10 +329,10 @@ absl::Status CheckRoom(const KeyRows& rows) {
 }
 
 bool IsBehind(const KeyRows& rows, uint64_t generation_seen) {
-  for (auto it = rows.keys.rbegin(); it != rows.keys.rend(); ++it) {
-    if (it->state != KeyState::kRemoved) return it->generation < generation_seen;
-  }
-  return false;
+  const KeyRow* active = rows.active();
+  if (active == nullptr || active->generation >= generation_seen) return false;
+  const KeyRow* seen = rows.Find(generation_seen);
+  return seen == nullptr || seen->state != KeyState::kPrepared;
 }
 
 absl::Status Rollback(const KeyRows& rows, uint64_t generation_seen) {
@@ -290,10 +345,11 @@ absl::Status Rollback(const KeyRows& rows, uint64_t generation_seen) {
 }
 
 absl::StatusOr<KeyRows> ReadKeyRows(SqlTransaction& transaction, std::string_view cluster,
-                                    bool lock) {
+                                    bool lock, bool tables) {
   KeyRows out;
   // The lock first: what is read after it has been committed before it.
   SOTTO_RETURN_IF_ERROR(ReadRowInUse(transaction, cluster, lock, &out));
+  if (!tables) return out;
   SOTTO_RETURN_IF_ERROR(ReadKeys(transaction, cluster, &out));
   SOTTO_RETURN_IF_ERROR(ReadMembers(transaction, cluster, &out));
   SOTTO_ASSIGN_OR_RETURN(
@@ -301,6 +357,11 @@ absl::StatusOr<KeyRows> ReadKeyRows(SqlTransaction& transaction, std::string_vie
       transaction.Run("SELECT MovedTo FROM ClusterMoves WHERE ClusterName = ?", {cluster}));
   if (const std::string* to = moved.Text(0, 0)) out.moved_to = *to;
   return out;
+}
+
+absl::Status NotifyKeys(SqlTransaction& transaction, std::string_view cluster) {
+  if (transaction.dialect() != SqlDialect::kPostgres) return absl::OkStatus();
+  return transaction.Run("SELECT pg_notify(?, ?)", {kKeysChannel, cluster}).status();
 }
 
 absl::Status InsertKeyRow(SqlTransaction& transaction, std::string_view cluster,
@@ -315,7 +376,7 @@ absl::Status InsertKeyRow(SqlTransaction& transaction, std::string_view cluster,
                              row.created_ms,
                              OrNull(row.activated_ms),
                              OrNull(row.retire_at_ms),
-                             std::string_view(row.actor),
+                             Cut(row.actor, kActorMax),
                              int64_t{row.automatic ? 1 : 0}};
   return transaction.Run(SqlUpsert(transaction.dialect(), "ClusterKeys", kKeyColumns, 2), params)
       .status();
@@ -345,11 +406,11 @@ absl::Status InsertKeyEvent(SqlTransaction& transaction, std::string_view cluste
   const SqlParam params[] = {cluster,
                              event.at_ms,
                              std::string_view(row_id),
-                             std::string_view(event.actor),
+                             Cut(event.actor, kActorMax),
                              std::string_view(event.action),
                              static_cast<int64_t>(event.generation),
                              std::string_view(key_id),
-                             std::string_view(event.detail)};
+                             Cut(event.detail, kDetailMax)};
   return transaction
       .Run(
           "INSERT INTO ClusterKeyHistory (ClusterName, At, Id, Actor, Action, Generation, KeyId, "
@@ -409,6 +470,30 @@ absl::StatusOr<ClusterKeyRef> KeyOfRow(const KeyRow& row, std::string_view clust
   }
   if (key->generation() == row.generation) return key;
   return ClusterKey::Create(key->secret().Clone(), cluster, row.generation, /*allow_weak=*/true);
+}
+
+absl::StatusOr<SystemsKey> KeyInSystems(const KeyRows& rows, std::string_view cluster,
+                                        const KeyPolicy& policy) {
+  KeyPolicy open = policy;
+  open.generation_seen = 0;
+  // What stands in both was accepted before, whatever the policy says by now.
+  const KeyRow* active = rows.active();
+  if (active != nullptr && rows.value == active->value) return SystemsKey{nullptr, active};
+  SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, ParseClusterKey(rows.value, cluster, open));
+  const KeyRow* known = rows.Find(key->id());
+  if (known == nullptr) return SystemsKey{std::move(key), nullptr};
+  const std::string name =
+      absl::StrCat("generation ", known->generation, " (", ToString(known->id), ")");
+  if (known->state == KeyState::kRetired || known->state == KeyState::kRemoved) {
+    return CodedError(
+        absl::StatusCode::kFailedPrecondition, "KEY_RETURNS",
+        absl::StrCat("the row ", rows.row, " holds ", name, ", which is ",
+                     ToString(known->state).data(), ": an old key never becomes the key again"));
+  }
+  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef held, KeyOfRow(*known, cluster, open));
+  if (held->secret() == key->secret()) return SystemsKey{nullptr, known};
+  return CodedError(absl::StatusCode::kAlreadyExists, "KEY_ID_COLLISION",
+                    absl::StrCat("the row ", rows.row, " holds another key with the id of ", name));
 }
 
 }  // namespace sotto

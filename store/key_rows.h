@@ -54,7 +54,7 @@ struct KeyRows {
   std::vector<KeyRow> keys;        // oldest first
   std::vector<KeyMember> members;  // by name
   std::string moved_to;            // the store that took over; empty: none
-  bool malformed = false;          // a row of ours was unreadable, and left out
+  std::string malformed;           // a row of ours that is unreadable, and left out; or empty
 
   KeyRows() = default;
   ~KeyRows();
@@ -73,13 +73,19 @@ struct KeyRows {
   uint64_t newest() const;  // the highest generation, removed ones too; 0: none
 };
 
-// Who has no key newer than `generation` on record, by name.
+// Who does not seal with a key newer than `generation` as far as its record says, by name.
 std::vector<std::string> NeededBy(const KeyRows& rows, uint64_t generation);
+
+// STORE_MOVED: the keys are changed in another store by now.
+absl::Status CheckNotMoved(const KeyRows& rows);
+// KEY_TABLE_MALFORMED.
+absl::Status CheckWellFormed(const KeyRows& rows);
 
 // KEY_RING_FULL: Keyring::kKeysMax keys are not REMOVED; the message says who is in the way.
 absl::Status CheckRoom(const KeyRows& rows);
 
-// Whether the table was set back: no key that is not REMOVED is as new as `generation_seen`.
+// Whether the table was set back: its ACTIVE key is older than `generation_seen`, and that one is
+// not PREPARED either (a member may seal a moment before the table says so).
 bool IsBehind(const KeyRows& rows, uint64_t generation_seen);
 absl::Status Rollback(const KeyRows& rows, uint64_t generation_seen);
 
@@ -90,10 +96,15 @@ struct KeyEvent {
   KeyId id;
 };
 
-// All rows of the cluster, locked or not; `kek rekey` and `store
-// copy` build on it.
+// The channel of NOTIFY (PostgreSQL) on which changes are told; its payload is the cluster's name.
+inline constexpr std::string_view kKeysChannel = "sotto_keys";
+
+// All rows of the cluster, locked or not. Without `tables`, for a store that no node has used yet:
+// what Systems holds.
 absl::StatusOr<KeyRows> ReadKeyRows(SqlTransaction& transaction, std::string_view cluster,
-                                    bool lock);
+                                    bool lock, bool tables = true);
+// Tells those who listen once the transaction is committed. Nothing on databases without NOTIFY.
+absl::Status NotifyKeys(SqlTransaction& transaction, std::string_view cluster);
 absl::Status InsertKeyRow(SqlTransaction& transaction, std::string_view cluster, const KeyRow& row);
 absl::Status WriteKeyMember(SqlTransaction& transaction, std::string_view cluster,
                             const KeyMember& member);
@@ -110,6 +121,16 @@ absl::Status SetKeyValue(SqlTransaction& transaction, std::string_view cluster, 
 //   the key through another table (design K6).
 absl::StatusOr<ClusterKeyRef> KeyOfRow(const KeyRow& row, std::string_view cluster,
                                        const KeyPolicy& policy);
+
+// What the Systems row holds, beside what the table says.
+struct SystemsKey {
+  ClusterKeyRef key;              // new to the table; null where it is known
+  const KeyRow* known = nullptr;  // the ACTIVE or a PREPARED one
+};
+// `rows.row_status` is OK. The codes of ParseClusterKey but KEY_ROLLBACK; KEY_RETURNS: a retired or
+// removed key; KEY_ID_COLLISION: another key with the id of a known one.
+absl::StatusOr<SystemsKey> KeyInSystems(const KeyRows& rows, std::string_view cluster,
+                                        const KeyPolicy& policy);
 
 }  // namespace sotto
 

@@ -7,8 +7,10 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "crypto/envelope.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/base/unix_time.h"
 #include "store/file_rules.h"
 #include "store/systems_rows.h"
 
@@ -17,11 +19,10 @@ namespace {
 
 using absl::StatusCode;
 
-int64_t SystemMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
+// How long a frame may be under way.
+constexpr int64_t kFlightMs = 2'000;
+// Clocks of members may differ by this much.
+constexpr int64_t kSkewMs = 60'000;
 
 absl::Status Forbidden(std::string_view code, std::string message) {
   return CodedError(StatusCode::kFailedPrecondition, code, message);
@@ -32,14 +33,8 @@ std::string Name(const KeyRow& key) {
 }
 
 absl::Status CheckUsable(const KeyRows& rows) {
-  if (!rows.moved_to.empty()) {
-    return Forbidden("STORE_MOVED", absl::StrCat("the cluster's keys were copied to ",
-                                                 rows.moved_to, ", and are changed there"));
-  }
-  if (rows.malformed) {
-    return CodedError(StatusCode::kDataLoss, "KEY_TABLE_MALFORMED",
-                      "ClusterKeys or ClusterMembers has a row that sotto has not written so");
-  }
+  SOTTO_RETURN_IF_ERROR(CheckNotMoved(rows));
+  SOTTO_RETURN_IF_ERROR(CheckWellFormed(rows));
   if (!rows.row_status.ok()) return rows.row_status;
   if (rows.keys.empty()) {
     return CodedError(StatusCode::kNotFound, "KEY_TABLE_EMPTY",
@@ -79,6 +74,18 @@ absl::StatusOr<ClusterKeyRef> DrawBeside(const KeyRows& rows, std::string_view c
   }
 }
 
+// A member may seal with a PREPARED key already: without it, its frames are lost.
+absl::Status CheckUnused(const KeyRows& rows, const KeyRow& key) {
+  std::vector<std::string> users;
+  for (const KeyMember& member : rows.members) {
+    if (member.sealing == key.generation) users.push_back(member.name);
+  }
+  if (users.empty()) return absl::OkStatus();
+  return Forbidden("KEY_IN_USE",
+                   absl::StrCat(absl::StrJoin(users, ", "), users.size() == 1 ? " seals" : " seal",
+                                " with ", Name(key), " already; activate it"));
+}
+
 absl::StatusOr<ClusterKeyRef> WithGeneration(const ClusterKeyRef& key, uint64_t generation) {
   if (key->generation() == generation) return key;
   return ClusterKey::Create(key->secret().Clone(), key->cluster(), generation, true);
@@ -89,40 +96,12 @@ absl::Status CheckBehind(const KeyRows& rows, const KeyPolicy& policy) {
   return Rollback(rows, policy.generation_seen);
 }
 
-// What the Systems row holds beside the table: OK and the key where it is new, null where it is
-// the ACTIVE or a PREPARED one.
-struct Found {
-  ClusterKeyRef key;
-  const KeyRow* known = nullptr;
-};
-absl::StatusOr<Found> LookAtRow(const KeyRows& rows, std::string_view cluster,
-                                const KeyPolicy& policy) {
-  KeyPolicy open = policy;
-  open.generation_seen = 0;
-  // What stands in both was accepted before, whatever the policy says by now.
-  const KeyRow* active = rows.active();
-  if (active != nullptr && rows.value == active->value) return Found{nullptr, active};
-  SOTTO_ASSIGN_OR_RETURN(ClusterKeyRef key, ParseClusterKey(rows.value, cluster, open));
-  const KeyRow* known = rows.Find(key->id());
-  if (known == nullptr) return Found{std::move(key), nullptr};
-  if (known->state == KeyState::kRetired || known->state == KeyState::kRemoved) {
-    return Forbidden("KEY_RETURNS", absl::StrCat("the row ", rows.row, " holds ", Name(*known),
-                                                 ", which is ", ToString(known->state).data(),
-                                                 ": an old key never becomes the key again"));
-  }
-  SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef held, KeyOfRow(*known, cluster, open));
-  if (held->secret() == key->secret()) return Found{nullptr, known};
-  return CodedError(
-      StatusCode::kAlreadyExists, "KEY_ID_COLLISION",
-      absl::StrCat("the row ", rows.row, " holds another key with the id of ", Name(*known)));
-}
-
 }  // namespace
 
 KeyTable::KeyTable(std::shared_ptr<Database> database, std::string cluster, Clock clock)
     : database_(std::move(database)),
       cluster_(std::move(cluster)),
-      clock_(clock ? std::move(clock) : SystemMillis) {}
+      clock_(clock ? std::move(clock) : UnixMillis) {}
 
 absl::StatusOr<KeyRows> KeyTable::Read() {
   KeyRows rows;
@@ -146,13 +125,12 @@ absl::Status KeyTable::Note(SqlTransaction& transaction, std::string_view actor,
   SOTTO_RETURN_IF_ERROR(InsertKeyEvent(transaction, cluster_,
                                        {Now(), std::string(actor), std::string(action),
                                         std::string(detail), key.generation, key.id}));
-  if (transaction.dialect() != SqlDialect::kPostgres) return absl::OkStatus();
-  return transaction.Run("SELECT pg_notify(?, ?)", {kKeysChannel, cluster_}).status();
+  return NotifyKeys(transaction, cluster_);
 }
 
 absl::Status KeyTable::Adopt(const KeyPolicy& policy, std::string_view actor) {
   return Locked([&](SqlTransaction& transaction, KeyRows& rows) -> absl::Status {
-    if (!rows.keys.empty() || rows.malformed) return absl::OkStatus();
+    if (!rows.keys.empty() || !rows.malformed.empty()) return absl::OkStatus();
     SOTTO_RETURN_IF_ERROR(rows.row_status);
     SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef key, ParseClusterKey(rows.value, cluster_, policy));
     KeyRow row;
@@ -191,7 +169,7 @@ absl::StatusOr<KeyTable::Prepared> KeyTable::Prepare(const KeyPolicy& policy,
   const auto change = [&](SqlTransaction& transaction, KeyRows& rows) -> absl::Status {
     SOTTO_RETURN_IF_ERROR(CheckUsable(rows));
     SOTTO_RETURN_IF_ERROR(CheckBehind(rows, policy));
-    SOTTO_ASSIGN_OR_RETURN(const Found found, LookAtRow(rows, cluster_, policy));
+    SOTTO_ASSIGN_OR_RETURN(const SystemsKey found, KeyInSystems(rows, cluster_, policy));
     if (found.key != nullptr) {
       return CodedError(StatusCode::kAborted, "ROW_CHANGED",
                         absl::StrCat("the row ", rows.row, " holds the new key ",
@@ -254,7 +232,7 @@ absl::Status KeyTable::Activate(const KeyPolicy& policy, const ActivateParams& p
                                                      : "; only a PREPARED key can be activated"));
     }
     // Somebody's raw UPDATE is not overwritten unseen; what is no key is.
-    const absl::StatusOr<Found> found = LookAtRow(rows, cluster_, policy);
+    const absl::StatusOr<SystemsKey> found = KeyInSystems(rows, cluster_, policy);
     if (found.ok() && found->key != nullptr) {
       return CodedError(StatusCode::kAborted, "ROW_CHANGED",
                         absl::StrCat("the row ", rows.row, " holds the new key ",
@@ -266,7 +244,8 @@ absl::Status KeyTable::Activate(const KeyPolicy& policy, const ActivateParams& p
       const bool overtaken =
           other.state == KeyState::kPrepared && other.generation < key->generation;
       if (other.state != KeyState::kActive && !overtaken) continue;
-      other.retire_at_ms = now + (overtaken ? 0 : params.retire_after_ms);
+      // Frames that are under way under the old key arrive before it may go.
+      other.retire_at_ms = now + (overtaken ? 0 : std::max(params.retire_after_ms, kFlightMs));
       SOTTO_RETURN_IF_ERROR(SetState(transaction, cluster_, &other, KeyState::kRetired));
     }
     key->activated_ms = now;
@@ -274,8 +253,11 @@ absl::Status KeyTable::Activate(const KeyPolicy& policy, const ActivateParams& p
     if (rows.value != key->value) {
       SOTTO_RETURN_IF_ERROR(SetSystemsRow(transaction, rows.row, key->value));
     }
-    return Note(transaction, params.actor, "activate", *key,
-                absl::StrCat("instead of generation ", old_generation));
+    std::string detail = absl::StrCat("instead of generation ", old_generation);
+    if (!params.without.empty()) {
+      absl::StrAppend(&detail, "; without ", absl::StrJoin(params.without, ", "));
+    }
+    return Note(transaction, params.actor, "activate", *key, detail);
   });
 }
 
@@ -301,6 +283,7 @@ absl::Status KeyTable::Remove(const RemoveParams& params) {
                        " or an older one when last seen, and ", needed.size() == 1 ? "has" : "have",
                        " no newer key on record"));
     }
+    if (key->state == KeyState::kPrepared) SOTTO_RETURN_IF_ERROR(CheckUnused(rows, *key));
     // A raw UPDATE that is given up gives the row back.
     if (key->state == KeyState::kPrepared && rows.value == key->value) {
       SOTTO_RETURN_IF_ERROR(SetSystemsRow(transaction, rows.row, rows.active()->value));
@@ -316,16 +299,13 @@ absl::Status KeyTable::Remove(const RemoveParams& params) {
   });
 }
 
-absl::StatusOr<ExternalKey> KeyTable::TakeExternal(const KeyPolicy& policy) {
-  ExternalKey out = ExternalKey::kNone;
-  const auto change = [&](SqlTransaction& transaction, KeyRows& rows) -> absl::Status {
-    out = ExternalKey::kNone;
+absl::Status KeyTable::TakeExternal(const KeyPolicy& policy) {
+  return Locked([&](SqlTransaction& transaction, KeyRows& rows) -> absl::Status {
     SOTTO_RETURN_IF_ERROR(CheckUsable(rows));
     SOTTO_RETURN_IF_ERROR(CheckBehind(rows, policy));
-    SOTTO_ASSIGN_OR_RETURN(const Found found, LookAtRow(rows, cluster_, policy));
+    SOTTO_ASSIGN_OR_RETURN(const SystemsKey found, KeyInSystems(rows, cluster_, policy));
     if (found.key == nullptr) {
       if (found.known->state == KeyState::kActive) return absl::OkStatus();
-      out = ExternalKey::kTaken;
       KeyRow* known = FindRow(rows, found.known->generation);
       if (known->automatic) return absl::OkStatus();
       known->automatic = true;
@@ -333,8 +313,7 @@ absl::StatusOr<ExternalKey> KeyTable::TakeExternal(const KeyPolicy& policy) {
       return Note(transaction, "external", "prepare", *known, "written into the row " + rows.row);
     }
     SOTTO_RETURN_IF_ERROR(CheckRoom(rows));
-    const bool wrapped = found.key->generation() > 1;
-    if (wrapped && found.key->generation() <= rows.newest()) {
+    if (IsWrappedKey(rows.value) && found.key->generation() <= rows.newest()) {
       return Forbidden("KEY_ROLLBACK", absl::StrCat("the row ", rows.row, " holds the unknown key ",
                                                     ToString(found.key->id()), " as generation ",
                                                     found.key->generation(),
@@ -351,11 +330,8 @@ absl::StatusOr<ExternalKey> KeyTable::TakeExternal(const KeyPolicy& policy) {
     SOTTO_ASSIGN_OR_RETURN(row.value, KeyRowText(*key, policy));
     const absl::Cleanup wipe = [&row] { WipeText(&row.value); };
     SOTTO_RETURN_IF_ERROR(InsertKeyRow(transaction, cluster_, row));
-    out = ExternalKey::kTaken;
     return Note(transaction, "external", "prepare", row, "written into the row " + rows.row);
-  };
-  SOTTO_RETURN_IF_ERROR(Locked(change));
-  return out;
+  });
 }
 
 absl::Status KeyTable::Acknowledge(const KeyMember& member) {
@@ -370,15 +346,16 @@ absl::Status KeyTable::Record(std::span<const KeyMember> members) {
       const auto number = [](const std::optional<uint64_t>& value) {
         return value ? SqlParam(static_cast<int64_t>(*value)) : SqlParam();
       };
-      // Never back: an answer may have been under way while the member wrote its own row.
+      // Never back: an answer may have been under way while the member wrote its own row. But
+      // what is of the future was written by a wrong clock.
       SOTTO_RETURN_IF_ERROR(
           transaction
               .Run("UPDATE ClusterMembers SET GenerationHeld = ?, GenerationSealing = ?, "
                    "Trouble = ?, LastSeenAt = ? WHERE ClusterName = ? AND Name = ? AND "
-                   "LastSeenAt <= ?",
+                   "(LastSeenAt <= ? OR LastSeenAt > ?)",
                    {number(member.held), number(member.sealing), std::string_view(member.trouble),
                     member.last_seen_ms, std::string_view(cluster_), std::string_view(member.name),
-                    member.last_seen_ms})
+                    member.last_seen_ms, member.last_seen_ms + kSkewMs})
               .status());
     }
     return absl::OkStatus();
@@ -399,56 +376,120 @@ absl::StatusOr<bool> KeyTable::ForgetMember(std::string_view name) {
   return had_row;
 }
 
+namespace {
+
+const KeyTable::HeldKey* FindHeld(std::span<const KeyTable::HeldKey> held, KeyId id) {
+  for (const KeyTable::HeldKey& key : held) {
+    if (key.key->id() == id) return &key;
+  }
+  return nullptr;
+}
+
+// Rows in use whose value is not the key that a node holds under this id.
+std::vector<KeyRow*> DamagedRows(KeyRows& rows, std::span<const KeyTable::HeldKey> held,
+                                 const KeyPolicy& policy) {
+  std::vector<KeyRow*> damaged;
+  for (KeyRow& row : rows.keys) {
+    const KeyTable::HeldKey* key = FindHeld(held, row.id);
+    if (row.state == KeyState::kRemoved || key == nullptr) continue;
+    const auto opened = KeyOfRow(row, key->key->cluster(), policy);
+    if (!opened.ok() || (*opened)->secret() != key->key->secret()) damaged.push_back(&row);
+  }
+  return damaged;
+}
+
+}  // namespace
+
+// The rows of a table that is not behind get their values back.
+absl::Status KeyTable::MendValues(SqlTransaction& transaction, const std::vector<KeyRow*>& damaged,
+                                  std::span<const HeldKey> held, const KeyPolicy& policy,
+                                  std::string_view actor) {
+  for (KeyRow* row : damaged) {
+    const ClusterKeyRef& key = FindHeld(held, row->id)->key;
+    SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef numbered, WithGeneration(key, row->generation));
+    WipeText(&row->value);
+    SOTTO_ASSIGN_OR_RETURN(row->value, KeyRowText(*numbered, policy));
+    SOTTO_RETURN_IF_ERROR(InsertKeyRow(transaction, cluster_, *row));
+    SOTTO_RETURN_IF_ERROR(Note(transaction, actor, "restore", *row, "its value was no such key"));
+  }
+  return absl::OkStatus();
+}
+
+// A table that was set back: what it should not have goes, what it lacks comes.
+absl::Status KeyTable::PutBack(SqlTransaction& transaction, KeyRows& rows,
+                               std::span<const HeldKey> held, const KeyPolicy& policy,
+                               int64_t retire_after_ms, std::string_view actor) {
+  for (KeyRow& row : rows.keys) {
+    if (row.state == KeyState::kRemoved) continue;
+    const bool known = FindHeld(held, row.id) != nullptr;
+    // Removed everywhere, and brought back by the backup.
+    if (!known || row.state == KeyState::kActive) {
+      SOTTO_RETURN_IF_ERROR(
+          SetState(transaction, cluster_, &row, known ? KeyState::kRetired : KeyState::kRemoved));
+    }
+  }
+  for (const HeldKey& key : held) {
+    const KeyRow* there = rows.Find(key.key->id());
+    if (there != nullptr && there->state == KeyState::kRemoved) continue;
+    KeyRow row;
+    row.generation = key.key->generation();
+    row.id = key.key->id();
+    row.state = key.state;
+    row.created_ms = row.activated_ms = Now();
+    if (key.state == KeyState::kRetired) row.retire_at_ms = Now() + retire_after_ms;
+    row.actor = std::string(actor);
+    SOTTO_ASSIGN_OR_RETURN(row.value, KeyRowText(*key.key, policy));
+    const absl::Cleanup wipe = [&row] { WipeText(&row.value); };
+    SOTTO_RETURN_IF_ERROR(InsertKeyRow(transaction, cluster_, row));
+    if (key.state != KeyState::kActive) continue;
+    SOTTO_RETURN_IF_ERROR(Note(transaction, actor, "restore", row, "the table was behind"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status KeyTable::Restore(const KeyPolicy& policy, std::span<const HeldKey> held,
-                               std::string_view actor) {
+                               int64_t retire_after_ms, std::string_view actor) {
   return Locked([&](SqlTransaction& transaction, KeyRows& rows) -> absl::Status {
-    if (!rows.moved_to.empty()) return CheckUsable(rows);
+    SOTTO_RETURN_IF_ERROR(CheckNotMoved(rows));
     const auto in_use = std::find_if(held.begin(), held.end(), [](const HeldKey& key) {
       return key.state == KeyState::kActive;
     });
     if (in_use == held.end()) return Forbidden("KEY_STATE", "this node seals with no ACTIVE key");
-    const uint64_t generation = in_use->key->generation();
+    const KeyRow* same = rows.Find(in_use->key->id());
+    if (same != nullptr && same->state == KeyState::kRemoved) {
+      return Forbidden("KEY_RETURNS", absl::StrCat(Name(*same),
+                                                   " was removed from this store, and "
+                                                   "this node still seals with it"));
+    }
     const KeyRow* active = rows.active();
-    const bool behind = active == nullptr || active->generation < generation;
-    const bool row_wrong = !rows.row_status.ok() || !LookAtRow(rows, cluster_, policy).ok();
-    if (!behind && !row_wrong) {
+    const bool behind = active == nullptr || active->generation < in_use->key->generation();
+    const bool row_wrong = !rows.row_status.ok() || !KeyInSystems(rows, cluster_, policy).ok();
+    const std::vector<KeyRow*> damaged = DamagedRows(rows, held, policy);
+    if (!behind && !row_wrong && damaged.empty()) {
+      if (transaction.may_have_committed()) return absl::OkStatus();
       return Forbidden(
           "KEY_STATE",
           absl::StrCat("the table is not behind this node: ", Name(*active), " is ACTIVE"));
     }
-    std::string value;  // of the ACTIVE key, for both tables
-    const absl::Cleanup wipe_value = [&value] { WipeText(&value); };
-    if (!behind) {
-      value = active->value;
-      SOTTO_RETURN_IF_ERROR(Note(transaction, actor, "restore", *active, "the row was no key"));
+    const KeyId id = behind ? in_use->key->id() : active->id;
+    const HeldKey* key = FindHeld(held, id);
+    if (key == nullptr) {
+      return Forbidden("KEY_STATE", absl::StrCat("this node does not hold ", Name(*active),
+                                                 ", which is ACTIVE; ask one that does"));
     }
     if (behind) {
-      for (KeyRow& row : rows.keys) {
-        if (row.state == KeyState::kRemoved) continue;
-        const bool known = std::any_of(held.begin(), held.end(),
-                                       [&](const HeldKey& key) { return key.key->id() == row.id; });
-        // Removed everywhere, and brought back by the backup.
-        if (!known || row.state == KeyState::kActive) {
-          SOTTO_RETURN_IF_ERROR(SetState(transaction, cluster_, &row,
-                                         known ? KeyState::kRetired : KeyState::kRemoved));
-        }
-      }
-      for (const HeldKey& key : held) {
-        KeyRow row;
-        row.generation = key.key->generation();
-        row.id = key.key->id();
-        row.state = key.state;
-        row.created_ms = row.activated_ms = Now();
-        if (key.state == KeyState::kRetired) row.retire_at_ms = Now();
-        row.actor = std::string(actor);
-        SOTTO_ASSIGN_OR_RETURN(row.value, KeyRowText(*key.key, policy));
-        const absl::Cleanup wipe = [&row] { WipeText(&row.value); };
-        SOTTO_RETURN_IF_ERROR(InsertKeyRow(transaction, cluster_, row));
-        if (key.state != KeyState::kActive) continue;
-        value = row.value;
-        SOTTO_RETURN_IF_ERROR(Note(transaction, actor, "restore", row, "the table was behind"));
+      SOTTO_RETURN_IF_ERROR(PutBack(transaction, rows, held, policy, retire_after_ms, actor));
+    } else {
+      SOTTO_RETURN_IF_ERROR(MendValues(transaction, damaged, held, policy, actor));
+      if (damaged.empty()) {
+        SOTTO_RETURN_IF_ERROR(Note(transaction, actor, "restore", *active, "the row was no key"));
       }
     }
+    // From the key itself: what stands in either table may be the damage.
+    const uint64_t generation = behind ? key->key->generation() : active->generation;
+    SOTTO_ASSIGN_OR_RETURN(const ClusterKeyRef numbered, WithGeneration(key->key, generation));
+    SOTTO_ASSIGN_OR_RETURN(std::string value, KeyRowText(*numbered, policy));
+    const absl::Cleanup wipe = [&value] { WipeText(&value); };
     return rows.row_status.ok() ? SetSystemsRow(transaction, rows.row, value)
                                 : AddSystemsRow(transaction, rows.row, value);
   });

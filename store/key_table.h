@@ -15,7 +15,10 @@
 //   KEY_TABLE_EMPTY    NOT_FOUND            no row of this cluster yet: Adopt comes first
 //   KEY_UNKNOWN        NOT_FOUND            no such generation
 //   KEY_STATE          FAILED_PRECONDITION  its state does not allow the step
-//   KEY_IN_USE         FAILED_PRECONDITION  the ACTIVE key cannot be removed
+//   KEY_TABLE_MALFORMED  DATA_LOSS          a row that sotto has not written so
+//   KEY_ROLLBACK       FAILED_PRECONDITION  the table is older than what this node has used
+//   KEY_IN_USE         FAILED_PRECONDITION  the ACTIVE key, or one that members seal with already,
+//                                           cannot be removed
 //   KEY_NOT_SPREAD     FAILED_PRECONDITION  members that must hold it do not; it names them
 //   KEY_STILL_NEEDED   FAILED_PRECONDITION  members have no newer key on record; it names them
 //   KEY_RING_FULL      RESOURCE_EXHAUSTED   kKeysMax keys are not REMOVED
@@ -44,15 +47,6 @@
 #include "store/key_rows.h"
 
 namespace sotto {
-
-// The channel of NOTIFY (PostgreSQL) on which changes are told; its payload is the cluster's name.
-inline constexpr std::string_view kKeysChannel = "sotto_keys";
-
-// What ExternalKey found in the Systems row.
-enum class ExternalKey : uint8_t {
-  kNone,   // the ACTIVE key
-  kTaken,  // a key that is PREPARED, by this call or before it
-};
 
 class KeyTable {
  public:
@@ -89,6 +83,7 @@ class KeyTable {
     std::vector<std::string> must_hold;  // members
     int64_t retire_after_ms = 0;         // of the key that was ACTIVE
     std::string actor;
+    std::vector<std::string> without = {};  // living members that need not hold it: for the history
   };
   absl::Status Activate(const KeyPolicy& policy, const ActivateParams& params);
 
@@ -101,8 +96,9 @@ class KeyTable {
   absl::Status Remove(const RemoveParams& params);
 
   // A raw UPDATE of the Systems row: whatever key it holds becomes PREPARED, and is activated by
-  // itself. The codes of ParseClusterKey where it holds none; nothing has changed then.
-  absl::StatusOr<ExternalKey> TakeExternal(const KeyPolicy& policy);
+  // itself; the ACTIVE one is OK. The codes of ParseClusterKey where it holds none; nothing has
+  // changed then.
+  absl::Status TakeExternal(const KeyPolicy& policy);
 
   // Writes the member's own row.
   absl::Status Acknowledge(const KeyMember& member);
@@ -116,10 +112,13 @@ class KeyTable {
     ClusterKeyRef key;
     KeyState state = KeyState::kActive;
   };
-  // For a table that was set back: puts in what is missing of `held`, states included, and the
-  // ACTIVE one into Systems; or for a Systems row that is gone or no key. KEY_STATE: neither.
+  // From what a node holds: for a table that was set back, what is missing of `held`, states
+  // included; for a row whose value is no longer that key, its value; and for a Systems row that
+  // is gone or no key, the ACTIVE one. A key that is REMOVED there stays so (KEY_RETURNS where the
+  // node seals with it). `retire_after_ms`: of the RETIRED ones that are put in. KEY_STATE: nothing
+  // is to be mended.
   absl::Status Restore(const KeyPolicy& policy, std::span<const HeldKey> held,
-                       std::string_view actor);
+                       int64_t retire_after_ms, std::string_view actor);
 
   absl::StatusOr<std::vector<KeyEvent>> History(size_t limit);
 
@@ -127,6 +126,11 @@ class KeyTable {
   using Change = std::function<absl::Status(SqlTransaction&, KeyRows&)>;
   // Runs `change` under the row lock.
   absl::Status Locked(const Change& change);
+  absl::Status MendValues(SqlTransaction& transaction, const std::vector<KeyRow*>& damaged,
+                          std::span<const HeldKey> held, const KeyPolicy& policy,
+                          std::string_view actor);
+  absl::Status PutBack(SqlTransaction& transaction, KeyRows& rows, std::span<const HeldKey> held,
+                       const KeyPolicy& policy, int64_t retire_after_ms, std::string_view actor);
   // Writes the history, and tells those who listen (PostgreSQL): after every change, and only then.
   absl::Status Note(SqlTransaction& transaction, std::string_view actor, std::string_view action,
                     const KeyRow& key, std::string_view detail);

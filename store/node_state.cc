@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <limits>
@@ -59,7 +58,7 @@ absl::StatusOr<int> TakeLock(const std::string& folder) {
 // "12:9f3c-21aa 13:41d0-77be".
 std::string RemovedText(const KeyGenerations& keys) {
   return absl::StrJoin(keys, " ", [](std::string* out, const auto& key) {
-    absl::StrAppend(out, key.second, ":", ToString(key.first));
+    absl::StrAppend(out, key.first, ":", ToString(key.second));
   });
 }
 
@@ -70,7 +69,7 @@ bool ParseRemoved(const std::string& text, KeyGenerations* keys) {
     const std::optional<KeyId> id = ParseKeyId(std::string_view(word).substr(colon + 1));
     uint64_t generation = 0;
     if (!id || !absl::SimpleAtoi(word.substr(0, colon), &generation)) return false;
-    keys->emplace(*id, generation);
+    keys->emplace(generation, *id);
   }
   return true;
 }
@@ -217,9 +216,7 @@ absl::Status NodeState::AddRemovedKeys(const KeyGenerations& keys) {
   Memory next = memory_;
   next.removed_keys.insert(keys.begin(), keys.end());
   while (next.removed_keys.size() > kRemovedKeysMax) {
-    next.removed_keys.erase(std::min_element(
-        next.removed_keys.begin(), next.removed_keys.end(),
-        [](const auto& one, const auto& other) { return one.second < other.second; }));
+    next.removed_keys.erase(next.removed_keys.begin());
   }
   return next == memory_ ? absl::OkStatus() : Write(std::move(next));
 }

@@ -24,8 +24,8 @@
 
 namespace sotto {
 
-// Keys by their id, each with its generation.
-using KeyGenerations = std::map<KeyId, uint64_t>;
+// The id of each generation.
+using KeyGenerations = std::map<uint64_t, KeyId>;
 
 class NodeState {
  public:
@@ -60,7 +60,8 @@ class NodeState {
   // Makes `generation` durable; one that is not higher changes nothing and is OK.
   absl::Status RaiseKeyGenerationTo(uint64_t generation);
   KeyGenerations removed_keys() const;
-  // Makes them durable, beside those that are; nothing new is OK and writes nothing.
+  // Makes them durable, beside those that are, and a generation has the id that was told first;
+  // nothing new is OK and writes nothing.
   absl::Status AddRemovedKeys(const KeyGenerations& keys);
   // For the operator who restored an old backup on purpose: from now on `generation` is the highest
   // one seen, lower or not, and no key counts as removed.

@@ -13,6 +13,8 @@ constexpr int64_t kDayMs = 86'400'000;
 // So long a key that nobody should need any more may wait for the members' word, before it is worth
 // one of ours.
 constexpr int64_t kRemovalPatienceMs = 60'000;
+// So long a new key may take to reach every living member before it is worth a word.
+constexpr int64_t kSpreadPatienceMs = 60'000;
 
 absl::Status Blocked(std::string_view code, const std::string& message) {
   return CodedError(absl::StatusCode::kFailedPrecondition, code, message);
@@ -26,11 +28,19 @@ const KeyRow* Overdue(const KeyRows& rows, int64_t now_ms) {
   return nullptr;
 }
 
-RotationPlan PlanActivation(const KeyRows& rows, const std::vector<LivingMember>& living) {
+RotationPlan PlanActivation(const KeyRows& rows, const std::vector<LivingMember>& living,
+                            int64_t now_ms) {
   RotationPlan plan;
   const KeyRow& next = *rows.next();
   plan.waits_for = Lacking(rows, living, next.generation);
-  if (!plan.waits_for.empty()) return plan;
+  if (!plan.waits_for.empty()) {
+    if (now_ms - next.created_ms > kSpreadPatienceMs) {
+      plan.blocked =
+          Blocked("KEY_SPREAD_STALLED", absl::StrCat("generation ", next.generation, " waits for ",
+                                                     absl::StrJoin(plan.waits_for, ", ")));
+    }
+    return plan;
+  }
   plan.step = RotationStep::kActivate;
   plan.generation = next.generation;
   plan.why = next.actor;
@@ -90,13 +100,13 @@ int64_t NextRotationAt(const KeyRows& rows, const RotationSettings& settings) {
 RotationPlan PlanRotation(const KeyRows& rows, const std::vector<LivingMember>& living,
                           const RotationSettings& settings, int64_t now_ms, bool usage_due) {
   RotationPlan plan;
-  if (rows.active() == nullptr || rows.malformed || !rows.moved_to.empty()) return plan;
+  if (rows.active() == nullptr || !rows.malformed.empty() || !rows.moved_to.empty()) return plan;
   const int64_t due_ms = NextRotationAt(rows, settings);
   const bool is_due = usage_due || (due_ms != 0 && due_ms <= now_ms);
   const KeyRow* next = rows.next();
   if (next != nullptr && next->automatic) {
     plan.blocked = CheckShared(rows, living);
-    return plan.blocked.ok() ? PlanActivation(rows, living) : plan;
+    return plan.blocked.ok() ? PlanActivation(rows, living, now_ms) : plan;
   }
   if (const KeyRow* overdue = Overdue(rows, now_ms)) {
     const std::vector<std::string> names = NeededBy(rows, overdue->generation);
@@ -114,8 +124,14 @@ RotationPlan PlanRotation(const KeyRows& rows, const std::vector<LivingMember>& 
                                names.size() == 1 ? " has" : " have", " no newer key on record"));
     }
   }
-  // Somebody has prepared one by hand, and activates it by hand.
-  if (!is_due || next != nullptr) return plan;
+  if (!is_due) return plan;
+  if (next != nullptr) {
+    // Somebody has prepared one by hand, and activates it by hand; or has forgotten it.
+    plan.blocked = Blocked("KEY_NOT_ACTIVATED",
+                           absl::StrCat("a rotation is due, and generation ", next->generation,
+                                        ", prepared by ", next->actor, ", is not activated"));
+    return plan;
+  }
   plan.blocked = CheckShared(rows, living);
   if (!plan.blocked.ok()) return plan;
   return PlanPreparation(

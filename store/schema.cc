@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/base/unix_time.h"
 #include "store/sql_internal.h"
 
 namespace sotto {
@@ -132,11 +133,8 @@ absl::Status DoSteps(Database& database, SqlTransaction& transaction, int64_t ve
     for (const std::string& sql : StepOf(transaction.dialect(), done)) {
       SOTTO_RETURN_IF_ERROR(RunDdl(transaction, sql));
     }
-    const int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                               std::chrono::system_clock::now().time_since_epoch())
-                               .count();
     SOTTO_RETURN_IF_ERROR(
-        transaction.Run(RecordOf(transaction.dialect()), {done, now_ms}).status());
+        transaction.Run(RecordOf(transaction.dialect()), {done, UnixMillis()}).status());
   }
   return absl::OkStatus();
 }
@@ -166,6 +164,11 @@ absl::Status EnsureSchema(Database& database, SqlTime deadline, int64_t version)
     return status;
   };
   return database.Transact(SqlMode::kLocked, make, deadline);
+}
+
+bool IsNotAllowed(const absl::Status& status) {
+  const std::string code = ErrorCode(status);
+  return code == "SCHEMA_NOT_ALLOWED" || code == "DB_PERMISSION" || code == "DB_READ_ONLY";
 }
 
 std::string SchemaSql(SqlDialect dialect) {

@@ -37,6 +37,10 @@ absl::StatusOr<int64_t> ReadSchemaVersion(Database& database, SqlTime deadline);
 //   and the codes of sql.h
 absl::Status EnsureSchema(Database& database, SqlTime deadline, int64_t version = kSchemaVersion);
 
+// Whether `status` says that this role may not make, read or write tables of ours: the Systems row
+// is all that it can use.
+bool IsNotAllowed(const absl::Status& status);
+
 // Every statement from nothing to kSchemaVersion, for an administrator to run by hand: running it
 // again changes nothing.
 std::string SchemaSql(SqlDialect dialect);

@@ -91,7 +91,7 @@ bool AreSame(const std::vector<Row>& a, const std::vector<Row>& b) {
 // The first table in which the two differ; empty if none.
 std::string DifferenceOf(const Holding& a, const Holding& b) {
   if (!b.rows.row_status.ok() || a.rows.value != b.rows.value) return "Systems";
-  if (b.rows.malformed || !AreSame(a.rows.keys, b.rows.keys)) return "ClusterKeys";
+  if (!b.rows.malformed.empty() || !AreSame(a.rows.keys, b.rows.keys)) return "ClusterKeys";
   if (!AreSame(a.rows.members, b.rows.members)) return "ClusterMembers";
   return Spelled(a.history) == Spelled(b.history) ? "" : "ClusterKeyHistory";
 }
@@ -132,19 +132,10 @@ class Copy {
 
 absl::Status Copy::CheckSource(const KeyRows& rows) const {
   const std::string& url = source_.display_url();
-  if (!rows.moved_to.empty() && rows.moved_to != target_.display_url()) {
-    return CodedError(StatusCode::kFailedPrecondition, "STORE_MOVED",
-                      absl::StrCat(url, ": the cluster's keys were copied to ", rows.moved_to,
-                                   ", and are changed there"));
-  }
+  const bool is_ours = rows.moved_to == target_.display_url();
+  if (!is_ours) SOTTO_RETURN_IF_ERROR(WithContext(CheckNotMoved(rows), url));
   if (!rows.row_status.ok()) return rows.row_status;
-  if (rows.malformed) {
-    return CodedError(StatusCode::kDataLoss, "KEY_TABLE_MALFORMED",
-                      absl::StrCat(url,
-                                   ": ClusterKeys or ClusterMembers has a row that sotto has not "
-                                   "written so"));
-  }
-  return absl::OkStatus();
+  return WithContext(CheckWellFormed(rows), url);
 }
 
 absl::Status Copy::Refused(std::string_view what) const {
@@ -164,7 +155,7 @@ absl::StatusOr<Copy::Found> Copy::LookAtTarget(const Holding& from, const KeyRow
     return Refused(absl::StrCat("the newer generation ", held.newest()));
   }
   const bool own_row = held.row_status.ok() && held.row == ClusterKeyRowOf(params_.cluster);
-  if (held.malformed) return Refused("unreadable rows");
+  if (!held.malformed.empty()) return Refused("unreadable rows");
   // Without any row of the cluster, the row of all clusters is somebody else's.
   if (held.keys.empty() && held.members.empty() && !own_row) {
     const bool same_row = held.row_status.ok() && held.value == from.rows.value;

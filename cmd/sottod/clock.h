@@ -1,4 +1,4 @@
-// The two clocks of the daemon.
+// The clock that the daemon shares with its node.
 #ifndef SOTTO_CMD_SOTTOD_CLOCK_H_
 #define SOTTO_CMD_SOTTOD_CLOCK_H_
 
@@ -6,12 +6,6 @@
 #include <cstdint>
 
 namespace sotto {
-
-inline int64_t UnixMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // On the clock of the node's instants.
 inline int64_t SteadyNanos() {

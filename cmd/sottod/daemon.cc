@@ -32,6 +32,7 @@
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/process.h"
 #include "gossip/base/coded_error.h"
+#include "gossip/base/unix_time.h"
 #include "store/store_url.h"
 
 namespace sotto {

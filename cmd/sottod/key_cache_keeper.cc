@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gossip/base/coded_error.h"
+#include "gossip/base/unix_time.h"
 
 namespace sotto {
 namespace {
@@ -12,12 +13,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::hours kRewriteAfter{1};
-
-int64_t UnixSeconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 }  // namespace
 
@@ -32,14 +27,13 @@ void KeyCacheKeeper::SetKeks(KekRingRef keks) {
 void KeyCacheKeeper::Note(const KeyRing& ring) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (keks_ == nullptr || ring.keys.empty()) return;
+  // What no table has confirmed is not kept.
+  if (const RingKey* sealing = ring.Find(ring.sealing); sealing->provisional) return;
   KeyCache cache{UnixSeconds(), {}};
   std::string what;
   for (const RingKey& key : ring.keys) {
-    const bool seals = key.key->id() == ring.sealing;
-    const bool newer = key.key->generation() > ring.sealing_generation();
-    const CachedState state = seals   ? CachedState::kActive
-                              : newer ? CachedState::kPrepared
-                                      : CachedState::kRetired;
+    if (key.provisional) continue;
+    const KeyState state = ring.StateOf(key);
     cache.keys.push_back({key.key, state});
     absl::StrAppend(&what, ToString(key.key->id()), " ", static_cast<int>(state), " ");
   }

@@ -8,9 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "cmd/sottod/clock.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/base/unix_time.h"
 #include "store/cluster_key.h"
 
 namespace sotto {
@@ -31,6 +31,17 @@ std::string Lower(std::string_view state) {
 std::string KekText(const std::string& value) {
   const std::optional<KekId> kek = WrappingKekOf(value);
   return kek ? ToString(*kek) : std::string();
+}
+
+absl::Status CheckSystemsRow(const KeyRows& rows, const std::string& cluster,
+                             const KeyPolicy& policy) {
+  SOTTO_RETURN_IF_ERROR(rows.row_status);
+  SOTTO_ASSIGN_OR_RETURN(const SystemsKey found, KeyInSystems(rows, cluster, policy));
+  if (found.known != nullptr && found.known->state == KeyState::kActive) return absl::OkStatus();
+  const KeyId id = found.known != nullptr ? found.known->id : found.key->id();
+  return CodedError(
+      absl::StatusCode::kFailedPrecondition, "ROW_CHANGED",
+      absl::StrCat("it holds ", ToString(id), ", written by hand; the leader rotates to it"));
 }
 
 bool Contains(const std::vector<std::string>& names, const std::string& name) {
@@ -72,7 +83,12 @@ absl::StatusOr<KeyOverview> KeyDesk::Keys(bool ask, bool removed) {
     AskOnce(rows.ok() ? table->get() : nullptr, rotating ? rows->newest() : 0);
     if (table.ok()) rows = (*table)->Read();
   }
-  if (rows.ok()) {
+  if (rows.ok() && rows->keys.empty()) {
+    out.store = CodedError(absl::StatusCode::kNotFound, "KEY_TABLE_EMPTY",
+                           "ClusterKeys has no row of this cluster");
+    AddHeldKeys(&out);
+    AddMembers(*rows, &out);
+  } else if (rows.ok()) {
     AddKeys(*rows, removed, &out);
     AddMembers(*rows, &out);
     out.next_rotation_ms = NextRotationAt(*rows, keeper_->rotation());
@@ -126,7 +142,7 @@ void KeyDesk::AddHeldKeys(KeyOverview* out) const {
 }
 
 void KeyDesk::AddMembers(const KeyRows& rows, KeyOverview* out) const {
-  const std::map<std::string, KeyAnswer> answers = keeper_->Answers();
+  const KeyAnswers answers = keeper_->Answers();
   const KeyClaim own = keeper_->agent().Claim();
   const int64_t now_ms = UnixMillis();
   std::map<std::string, KeyHolderView> holders;
@@ -163,13 +179,16 @@ void KeyDesk::AddMembers(const KeyRows& rows, KeyOverview* out) const {
     for (const KekId& kek : claim->keks) holder.keks.push_back(ToString(kek));
     const KeyRow* held = rows.FindLive(claim->held_id);
     const KeyRow* sealing = rows.FindLive(claim->sealing_id);
-    // Its own number counts where there is no table to translate it.
-    holder.held = held != nullptr     ? std::optional(held->generation)
-                  : rows.keys.empty() ? std::optional(claim->held)
-                                      : std::nullopt;
-    holder.sealing = sealing != nullptr  ? std::optional(sealing->generation)
-                     : rows.keys.empty() ? std::optional(claim->sealing)
-                                         : std::nullopt;
+    // Its own number counts where there is no table to translate it. Neither number falls, so of
+    // row and answer the higher one is the newer one.
+    const auto generation = [&rows](const KeyRow* row, uint64_t own) {
+      return row != nullptr ? row->generation : rows.keys.empty() ? own : 0;
+    };
+    const auto raise = [](std::optional<uint64_t>* known, uint64_t told) {
+      if (told > known->value_or(0)) *known = told;
+    };
+    raise(&holder.held, generation(held, claim->held));
+    raise(&holder.sealing, generation(sealing, claim->sealing));
   }
   for (auto& [name, holder] : holders) {
     holder.name = name;
@@ -195,7 +214,7 @@ absl::StatusOr<PrepareOutcome> KeyDesk::PrepareKey(const PrepareOrder& order) {
   absl::StatusOr<KeyTable::Prepared> prepared = table->Prepare(policy, params);
   if (ErrorCode(prepared.status()) == "ROW_CHANGED") {
     // Somebody has written a key into the row: that is the one to go on with.
-    SOTTO_RETURN_IF_ERROR(table->TakeExternal(policy).status());
+    SOTTO_RETURN_IF_ERROR(table->TakeExternal(policy));
     prepared = table->Prepare(policy, params);
   }
   SOTTO_RETURN_IF_ERROR(prepared.status());
@@ -252,19 +271,55 @@ absl::Status KeyDesk::ActivateKey(const ActivateOrder& order) {
   if (row != nullptr && row->state == KeyState::kPrepared) {
     SOTTO_RETURN_IF_ERROR(CheckUnsharedHold(rows, living, order, &params.must_hold));
   }
-  if (!order.skip.empty()) {
-    absl::StrAppend(&params.actor, ", without ", absl::StrJoin(order.skip, ", "));
-  }
+  params.without = order.skip;
   SOTTO_RETURN_IF_ERROR(table->Activate(keeper_->agent().policy(), params));
   Tell(table.get(), order.generation);
   return absl::OkStatus();
+}
+
+// Known members that have no row here: they have another store, and only their own word tells what
+// they seal with.
+absl::Status KeyDesk::CheckUnsharedNeed(const KeyRows& rows, const RemoveOrder& order) const {
+  const KeyAnswers answers = keeper_->Answers();
+  std::vector<std::string> needed;
+  for (const MemberInfo& member : node_->View()->members) {
+    const bool gone = member.state > MemberState::kDead;
+    const bool counts = !gone && !member.is_self && rows.FindMember(member.name) == nullptr;
+    if (!counts || Contains(order.lock_out, member.name)) continue;
+    const auto answer = answers.find(member.name);
+    const KeyRow* sealing =
+        answer == answers.end() ? nullptr : rows.FindLive(answer->second.claim.sealing_id);
+    if (sealing == nullptr || sealing->generation <= order.generation) {
+      needed.push_back(member.name);
+    }
+  }
+  if (needed.empty()) return absl::OkStatus();
+  return CodedError(absl::StatusCode::kFailedPrecondition, "KEY_STILL_NEEDED",
+                    absl::StrCat(absl::StrJoin(needed, ", "), needed.size() == 1 ? " has" : " have",
+                                 " no row in this store, and did not say that a newer key than "
+                                 "generation ",
+                                 order.generation, " is sealed with there"));
+}
+
+absl::Status KeyDesk::TryRemove(KeyTable& table, const RemoveOrder& order) {
+  SOTTO_ASSIGN_OR_RETURN(const KeyRows rows, table.Read());
+  const KeyRow* row = rows.Find(order.generation);
+  if (row != nullptr && row->state == KeyState::kRetired) {
+    SOTTO_RETURN_IF_ERROR(CheckUnsharedNeed(rows, order));
+  }
+  return table.Remove({order.generation, order.lock_out, order.actor});
 }
 
 absl::Status KeyDesk::RemoveKey(const RemoveOrder& order) {
   SOTTO_ASSIGN_OR_RETURN(const std::shared_ptr<KeyTable> table, keeper_->Table());
   // A living member's row may be older than what it does.
   AskOnce(table.get(), order.generation);
-  SOTTO_RETURN_IF_ERROR(table->Remove({order.generation, order.lock_out, order.actor}));
+  absl::Status status = TryRemove(*table, order);
+  if (ErrorCode(status) == "KEY_STILL_NEEDED") {
+    Tell(table.get(), order.generation);
+    status = TryRemove(*table, order);
+  }
+  SOTTO_RETURN_IF_ERROR(status);
   Tell(table.get(), order.generation);
   return absl::OkStatus();
 }
@@ -291,13 +346,8 @@ std::vector<KeyTable::HeldKey> KeyDesk::Held() const {
   const KeyRing ring = keeper_->agent().ring();
   std::vector<KeyTable::HeldKey> held;
   for (const RingKey& key : ring.keys) {
-    KeyState state = key.state;
-    if (key.key->id() == ring.sealing) {
-      state = KeyState::kActive;
-    } else if (key.key->generation() < ring.sealing_generation()) {
-      state = KeyState::kRetired;
-    }
-    held.push_back({key.key, state});
+    // What no table has confirmed is not written into one.
+    if (!key.provisional) held.push_back({key.key, ring.StateOf(key)});
   }
   return held;
 }
@@ -306,7 +356,8 @@ absl::StatusOr<std::vector<KeyCheck>> KeyDesk::VerifyKeys(bool repair, const std
   SOTTO_ASSIGN_OR_RETURN(const std::shared_ptr<KeyTable> table, keeper_->Table());
   bool repaired = false;
   if (repair) {
-    const absl::Status status = table->Restore(keeper_->agent().policy(), Held(), actor);
+    const absl::Status status = table->Restore(keeper_->agent().policy(), Held(),
+                                               keeper_->rotation().retire_after_ms, actor);
     repaired = status.ok();
     if (!status.ok() && ErrorCode(status) != "KEY_STATE") return status;
     if (repaired) Tell(table.get(), keeper_->agent().ring().newest());
@@ -333,10 +384,9 @@ absl::StatusOr<std::vector<KeyCheck>> KeyDesk::VerifyKeys(bool repair, const std
                      ") opens, seals and opens again"),
         std::move(status));
   }
-  // The rest is what the keeper finds at each look.
-  absl::Status row_status = rows.row_status;
-  if (row_status.ok() && !repaired) row_status = keeper_->Report().status;
-  add(absl::StrCat("the row ", rows.row, " holds the ACTIVE key"), row_status);
+  add(absl::StrCat("the row ", rows.row, " holds the ACTIVE key"),
+      CheckSystemsRow(rows, table->cluster(), keeper_->agent().policy()));
+  add("the keys are changed in this store", CheckNotMoved(rows));
   const std::vector<LivingMember> living = keeper_->Living(rows);
   add("every living member shares this store", CheckShared(rows, living));
   add("every living member holds the ACTIVE key", [&]() -> absl::Status {

@@ -35,6 +35,8 @@ class KeyDesk final : public KeyAdmin {
   void AddKeys(const KeyRows& rows, bool removed, KeyOverview* out) const;
   void AddHeldKeys(KeyOverview* out) const;
   void AddMembers(const KeyRows& rows, KeyOverview* out) const;
+  absl::Status CheckUnsharedNeed(const KeyRows& rows, const RemoveOrder& order) const;
+  absl::Status TryRemove(KeyTable& table, const RemoveOrder& order);
   absl::Status CheckUnsharedHold(const KeyRows& rows, const std::vector<LivingMember>& living,
                                  const ActivateOrder& order, std::vector<std::string>* must) const;
   std::vector<KeyTable::HeldKey> Held() const;

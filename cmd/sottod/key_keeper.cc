@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "cmd/sottod/clock.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/base/unix_time.h"
 #include "gossip/said.h"
 #include "store/cluster_key.h"
 #include "store/schema.h"
@@ -19,10 +19,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kAskTimeout{1'000};
 constexpr std::chrono::seconds kSchemaDeadline{5};
-// What a member said is news that long.
-constexpr int64_t kAnswerFreshMs = 15'000;
-// So long a new key may take to reach every living member before it is worth a word.
-constexpr int64_t kSpreadPatienceMs = 60'000;
 // How often the leader asks while it waits for members.
 constexpr std::chrono::milliseconds kSpreadPoll{2'000};
 
@@ -31,18 +27,11 @@ std::string KekText(const std::string& wrapped) {
   return kek ? ToString(*kek) : std::string();
 }
 
-// The generation that a key has in this table: a member's own number counts only where the key is
-// the same.
-std::optional<uint64_t> GenerationHere(const KeyRows& rows, KeyId id) {
-  const KeyRow* row = rows.FindLive(id);
-  return row == nullptr ? std::nullopt : std::optional(row->generation);
-}
-
 // Shared with the callbacks, which may come later.
 struct Gathering {
   std::mutex mutex;
   std::condition_variable changed;
-  std::map<std::string, KeyAnswer> answers;
+  KeyAnswers answers;
   bool over = false;
 };
 
@@ -111,21 +100,21 @@ void KeyKeeper::Run() {
 
 void KeyKeeper::Look() {
   const auto start = std::chrono::steady_clock::now();
-  absl::Status status;
-  bool read = false;
   const absl::StatusOr<std::shared_ptr<KeyTable>> table = Table();
+  absl::Status status = table.status();
+  bool read = false;
   if (table.ok()) {
     absl::StatusOr<KeyLook> look = LookAtTable(**table);
     status = look.ok() ? look->status : look.status();
     read = look.ok() && look->read;
     if (read) Apply(*look, **table);
-  } else if (ErrorCode(table.status()) == "SCHEMA_NOT_ALLOWED") {
-    status = LookAtRowAlone();
-    read = status.ok();
-  } else {
-    status = table.status();
-    agent_->NoteTrouble(status);
   }
+  // With the database away, members' frames may have made this node seal with a newer key.
+  if (!read) KeepDurable();
+  const bool row_alone = !read && IsNotAllowed(status);
+  if (row_alone) status = LookAtRowAlone();
+  if (!read) agent_->NoteTrouble(status);
+  read = read || (row_alone && status.ok());
   Publish(status, read,
           std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
                                                                 start));
@@ -158,9 +147,8 @@ absl::StatusOr<KeyLook> KeyKeeper::LookAtTable(KeyTable& table) {
     look.status = shared;
     return look;
   }
-  const absl::StatusOr<ExternalKey> taken = table.TakeExternal(agent_->policy());
-  if (!taken.ok()) {
-    look.status = taken.status();
+  if (const absl::Status taken = table.TakeExternal(agent_->policy()); !taken.ok()) {
+    look.status = taken;
     return look;
   }
   options_.log({LogLevel::kInfo,
@@ -186,11 +174,12 @@ absl::Status KeyKeeper::LookAtRowAlone() {
 }
 
 void KeyKeeper::Apply(const KeyLook& look, KeyTable& table) {
-  // Also where a member's frame, and not this look, made it seal with a newer key.
+  refresh_due_ = refresh_due_ || look.ring_changed;
   KeepDurable();
-  if (look.ring_changed) {
+  if (refresh_due_) {
     const KeyRing ring = agent_->ring();
     const absl::Status status = node_->RefreshKeys();
+    refresh_due_ = !status.ok();
     LogRecord record{
         status.ok() ? LogLevel::kInfo : LogLevel::kError,
         "keys_changed",
@@ -203,7 +192,8 @@ void KeyKeeper::Apply(const KeyLook& look, KeyTable& table) {
     options_.log(record);
   }
   if (options_.cache != nullptr) options_.cache->Note(agent_->ring());
-  Acknowledge(look.rows, table);
+  // What the node could not take over is not promised.
+  if (!refresh_due_) Acknowledge(look.rows, table);
   FollowOthers(look.rows, table);
   Lead(look.rows, table);
 }
@@ -217,12 +207,20 @@ void KeyKeeper::KeepDurable() {
 }
 
 void KeyKeeper::Acknowledge(const KeyRows& rows, KeyTable& table) {
+  const std::lock_guard lock(row_mutex_);
   const int64_t now_ms = table.Now();
-  if (!agent_->NeedsAck(rows, now_ms)) return;
+  if (has_left_ || !agent_->NeedsAck(rows, now_ms)) return;
   const absl::Status status = table.Acknowledge(agent_->Ack(now_ms));
   const std::string code = ErrorCode(status);
   if (code == std::exchange(ack_code_, code) || status.ok()) return;
   LogStatus("key_not_acknowledged", status, LogLevel::kWarn);
+}
+
+absl::Status KeyKeeper::GiveUpRow() {
+  SOTTO_ASSIGN_OR_RETURN(const std::shared_ptr<KeyTable> table, Table());
+  const std::lock_guard lock(row_mutex_);
+  has_left_ = true;
+  return table->ForgetMember(options_.node).status();
 }
 
 // Where every host has a store of its own, the others seal with a key that is PREPARED here: it is
@@ -254,14 +252,6 @@ void KeyKeeper::Lead(const KeyRows& rows, KeyTable& table) {
     plan = PlanRotation(rows, living, options_.rotation, table.Now(), usage_due);
   }
   if (!may) plan = RotationPlan();
-  const int64_t now_ms = table.Now();
-  if (plan.waits_for.empty()) spread_since_ms_ = 0;
-  if (!plan.waits_for.empty() && spread_since_ms_ == 0) spread_since_ms_ = now_ms;
-  if (!plan.waits_for.empty() && now_ms - spread_since_ms_ > kSpreadPatienceMs) {
-    plan.blocked = CodedError(absl::StatusCode::kFailedPrecondition, "KEY_SPREAD_STALLED",
-                              absl::StrCat("generation ", rows.newest(), " waits for ",
-                                           absl::StrJoin(plan.waits_for, ", ")));
-  }
   if (plan.step != RotationStep::kNone) {
     const absl::Status status = DoStep(plan, living, table);
     if (!status.ok()) plan.blocked = status;
@@ -327,16 +317,11 @@ void KeyKeeper::Publish(const absl::Status& status, bool read, std::chrono::micr
   const RingKey* key = ring.Find(ring.sealing);
   store_away_ = !read;
   const std::lock_guard lock(mutex_);
-  ++report_.polls;
   report_.status = status;
   report_.read_time = took;
   report_.kek = key == nullptr ? std::string() : KekText(key->wrapped);
   if (read) report_.from_cache = false;
-  if (status.ok()) {
-    report_.last_read = std::chrono::system_clock::now();
-  } else {
-    ++report_.errors;
-  }
+  if (status.ok()) report_.last_read = std::chrono::system_clock::now();
   if (!read) report_.waits_for.clear();
 }
 
@@ -351,31 +336,17 @@ void KeyKeeper::LogStatus(std::string_view event, const absl::Status& status, Lo
 // ---- members ------------------------------------------------------------------------------------
 
 std::vector<LivingMember> KeyKeeper::Living(const KeyRows& rows) const {
-  const std::map<std::string, KeyAnswer> answers = Answers();
-  std::vector<LivingMember> living;
+  std::vector<std::string> living;
   const std::shared_ptr<const NodeView> view = node_->View();
   for (const MemberInfo& member : view->members) {
-    if (member.state > MemberState::kSuspect) continue;
-    LivingMember out{member.name, std::nullopt};
-    const auto answer = answers.find(member.name);
-    if (member.is_self) {
-      out.held = agent_->ring().newest();
-    } else if (answer != answers.end()) {
-      out.held = GenerationHere(rows, answer->second.claim.held_id);
-    }
-    living.push_back(std::move(out));
+    if (member.state <= MemberState::kSuspect) living.push_back(member.name);
   }
-  return living;
+  return WithAnswers(living, rows, Answers(), options_.node, agent_->ring().newest());
 }
 
-std::map<std::string, KeyAnswer> KeyKeeper::Answers() const {
-  const int64_t now_ms = UnixMillis();
+KeyAnswers KeyKeeper::Answers() const {
   const std::lock_guard lock(mutex_);
-  std::map<std::string, KeyAnswer> fresh = answers_;
-  std::erase_if(fresh, [now_ms](const auto& answer) {
-    return now_ms - answer.second.at_ms >= kAnswerFreshMs;
-  });
-  return fresh;
+  return FreshAnswers(answers_, UnixMillis());
 }
 
 void KeyKeeper::Ask(KeyTable* table, uint64_t generation) {
@@ -401,7 +372,7 @@ void KeyKeeper::Ask(KeyTable* table, uint64_t generation) {
     LogStatus("keys_not_asked", begun.status(), LogLevel::kInfo);
     return;
   }
-  std::map<std::string, KeyAnswer> answers;
+  KeyAnswers answers;
   {
     std::unique_lock lock(gathering->mutex);
     gathering->changed.wait_for(lock, kAskTimeout + std::chrono::milliseconds(500),
@@ -417,21 +388,7 @@ void KeyKeeper::Ask(KeyTable* table, uint64_t generation) {
   if (table == nullptr) return;
   const absl::StatusOr<KeyRows> rows = table->Read();
   if (!rows.ok()) return;
-  std::vector<KeyMember> records;
-  for (const auto& [name, answer] : answers) {
-    if (name == options_.node) continue;
-    const std::optional<uint64_t> held = GenerationHere(*rows, answer.claim.held_id);
-    const KeyMember* row = rows->FindMember(name);
-    // Only what the row does not say already.
-    if (!held || row == nullptr) continue;
-    KeyMember record{name, held, GenerationHere(*rows, answer.claim.sealing_id),
-                     answer.claim.trouble, answer.at_ms};
-    if (row->held == record.held && row->sealing == record.sealing &&
-        row->trouble == record.trouble) {
-      continue;
-    }
-    records.push_back(std::move(record));
-  }
+  const std::vector<KeyMember> records = RecordsFrom(answers, *rows, options_.node);
   if (records.empty()) return;
   const absl::Status status = table->Record(records);
   if (!status.ok()) LogStatus("key_answers_not_recorded", status, LogLevel::kInfo);
@@ -448,7 +405,7 @@ std::string KeyKeeper::Offer(KeyId id) { return agent_->Offer(id); }
 
 absl::Status KeyKeeper::Take(std::string_view from, std::string_view wrapped) {
   static_cast<void>(from);  // logged by the node
-  SOTTO_RETURN_IF_ERROR(agent_->Take(wrapped).status());
+  SOTTO_RETURN_IF_ERROR(agent_->Take(wrapped));
   // To acknowledge it, where the database can be reached.
   bell_.Ring(KeyWake::kHint);
   return absl::OkStatus();

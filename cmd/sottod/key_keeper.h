@@ -27,17 +27,12 @@
 #include "gossip/log.h"
 #include "gossip/node.h"
 #include "store/key_agent.h"
+#include "store/key_answers.h"
 #include "store/key_table.h"
 #include "store/node_state.h"
 #include "store/rotation_plan.h"
 
 namespace sotto {
-
-// What a member said when it was asked.
-struct KeyAnswer {
-  KeyClaim claim;
-  int64_t at_ms = 0;
-};
 
 // What the last look gave.
 struct KeyReport {
@@ -46,7 +41,6 @@ struct KeyReport {
   std::string kek;          // that wraps the sealing key in the table; empty: plain
   absl::Status blocked;     // what keeps the leader from what is due
   std::vector<std::string> waits_for;
-  uint64_t polls = 0, errors = 0;
   std::chrono::system_clock::time_point last_read;  // the last one that found all in order
   std::chrono::microseconds read_time{0};           // of the last look
 };
@@ -80,10 +74,13 @@ class KeyKeeper final : public KeyCourier {
   // The table, or why there is none. SCHEMA_NOT_ALLOWED, DB_*.
   absl::StatusOr<std::shared_ptr<KeyTable>> Table();
 
+  // This node leaves for good: its row goes, and is not written again. Blocks on the database.
+  absl::Status GiveUpRow();
+
   // The members that live, with what they said last.
   std::vector<LivingMember> Living(const KeyRows& rows) const;
   // What members have said in the last 15 s.
-  std::map<std::string, KeyAnswer> Answers() const;
+  KeyAnswers Answers() const;
   // Asks every living member what it holds, and tells it by that that `generation` is news (0:
   // nothing is). Records the answers in the table. Blocks for a second at most.
   void Ask(KeyTable* table, uint64_t generation);
@@ -124,7 +121,7 @@ class KeyKeeper final : public KeyCourier {
   mutable std::mutex mutex_;         // guards what follows; never held while something blocks
   std::shared_ptr<KeyTable> table_;  // null: the database gave no tables of ours yet
   KeyReport report_;
-  std::map<std::string, KeyAnswer> answers_;
+  KeyAnswers answers_;
 
   // What others have and this node lacked when it heard of it: the highest generation, and the last
   // key id with a bit above it; 0: nothing.
@@ -132,11 +129,14 @@ class KeyKeeper final : public KeyCourier {
   std::atomic<uint64_t> wanted_id_{0};
   std::atomic<bool> store_away_{false};  // the last look did not read the table
 
+  std::mutex row_mutex_;  // held while this node's row is written or removed; guards has_left_
+  bool has_left_ = false;
+
   // By the thread alone.
+  bool refresh_due_ = false;  // the node has not taken over the agent's ring
   std::string last_code_;
   std::string ack_code_;
   std::string blocked_code_;
-  int64_t spread_since_ms_ = 0;
   std::thread thread_;
 };
 

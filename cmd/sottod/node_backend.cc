@@ -15,6 +15,8 @@
 #include "cmd/version.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/base/unix_time.h"
+#include "store/schema.h"
 
 namespace sotto {
 namespace {
@@ -101,8 +103,7 @@ void NodeBackend::AddDiscoveryNote(DaemonSnapshot* out) const {
       "this node does not find others through the database, or is not "
       "found: ",
       Describe(status));
-  const std::string code = ErrorCode(status);
-  if (code == "DB_PERMISSION" || code == "DB_READ_ONLY" || code == "SCHEMA_NOT_ALLOWED") {
+  if (IsNotAllowed(status)) {
     absl::StrAppend(&text, "; its role needs SELECT, INSERT, UPDATE and DELETE on ",
                     "ClusterDiscovery, or set discovery.enabled = false");
   }
@@ -165,7 +166,7 @@ absl::StatusOr<bool> NodeBackend::Leave(std::chrono::milliseconds timeout) {
     return status;
   }
   // Nobody waits for a key of who is gone for good. The answer does not wait for a database.
-  const absl::Status forgotten = parts_.key_desk->ForgetMember(config_.node.name).status();
+  const absl::Status forgotten = parts_.keeper->GiveUpRow();
   if (!forgotten.ok()) {
     parts_.log->Write(
         {LogLevel::kWarn,
@@ -304,10 +305,7 @@ absl::StatusOr<KekRingRef> NodeBackend::ReadKeks(const Config& config) {
 }
 
 void NodeBackend::ApplyKeks(const Config& config, const KekRingRef& keks) {
-  KeyPolicy policy = parts_.keeper->agent().policy();
-  policy.keks = keks;
-  policy.accept_plain = config.encryption.accept_plain_update;
-  parts_.keeper->agent().SetPolicy(policy);
+  parts_.keeper->agent().SetKeks(keks, config.encryption.accept_plain_update);
   parts_.key_cache->SetKeks(UsesKeyCache(config_) ? keks : nullptr);
   {
     std::lock_guard lock(mutex_);

@@ -5,19 +5,12 @@
 #include <utility>
 
 #include "gossip/base/coded_error.h"
+#include "gossip/base/unix_time.h"
 #include "gossip/contacts.h"
 #include "gossip/endpoint_text.h"
 
 namespace sotto {
-namespace {
-
-int64_t UnixSeconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 PeerKeeper::PeerKeeper(std::unique_ptr<PeerBook> book, LogSink log, std::chrono::milliseconds pause)
     : log_(std::move(log)), pause_(pause), book_(std::move(book)), thread_([this] { Run(); }) {}

@@ -12,10 +12,12 @@
 #include "crypto/envelope.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/base/unix_time.h"
 #include "gossip/endpoint_text.h"
 #include "store/file_rules.h"
 #include "store/key_table.h"
 #include "store/open_store.h"
+#include "store/schema.h"
 #include "store/systems_rows.h"
 
 namespace sotto {
@@ -76,12 +78,6 @@ std::vector<std::string> ContactsOf(const Config& config, const PeerBook& peers,
   return contacts;
 }
 
-int64_t UnixSeconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 // The ring of the cache.
 absl::StatusOr<KeyRing> ReadCache(const Config& config, const KekRing& keks,
                                   uint64_t generation_seen) {
@@ -97,11 +93,8 @@ absl::StatusOr<KeyRing> ReadCache(const Config& config, const KekRing& keks,
   KeyRing ring;
   ring.sealing = cache.active()->id();
   for (const CachedKey& cached : cache.keys) {
-    const KeyState state = cached.state == CachedState::kActive     ? KeyState::kActive
-                           : cached.state == CachedState::kPrepared ? KeyState::kPrepared
-                                                                    : KeyState::kRetired;
     SOTTO_ASSIGN_OR_RETURN(std::string wrapped, WrapKey(*cached.key, *keks.active()));
-    ring.keys.push_back({cached.key, state, std::move(wrapped)});
+    ring.keys.push_back({cached.key, cached.state, std::move(wrapped)});
   }
   std::sort(ring.keys.begin(), ring.keys.end(), [](const RingKey& one, const RingKey& other) {
     return one.key->generation() > other.key->generation();
@@ -154,12 +147,6 @@ absl::StatusOr<StoredKey> KeyOfSystems(const Config& config, const RunningParts&
   return key;
 }
 
-// Where this role may not make or fill tables of ours, the row is all there is.
-bool LeavesTheRowAlone(const absl::Status& status) {
-  const std::string code = ErrorCode(status);
-  return code == "SCHEMA_NOT_ALLOWED" || code == "DB_PERMISSION" || code == "DB_READ_ONLY";
-}
-
 absl::Status StartWithRowAlone(const Config& config, const absl::Status& why, const LogSink& log,
                                RunningParts* parts) {
   SOTTO_ASSIGN_OR_RETURN(StoredKey key, KeyOfSystems(config, *parts, log));
@@ -186,9 +173,12 @@ absl::Status FirstLook(const Config& config, bool accept_rollback, const LogSink
     SOTTO_RETURN_IF_ERROR(table->Adopt(parts->policy, config.node.name));
     look = parts->agent->Look(*table);
   }
-  if (ErrorCode(look.status) == "KEY_ROLLBACK" && accept_rollback) {
+  const std::string code = ErrorCode(look.status);
+  if ((code == "KEY_ROLLBACK" || code == "KEY_RETURNS") && accept_rollback) {
     parts->agent->AcceptRollback();
     look = parts->agent->Look(*table);
+    // Nothing is forgotten for a table that cannot be used.
+    if (parts->agent->ring().keys.empty()) return look.status;
     SOTTO_RETURN_IF_ERROR(
         parts->state->AcceptRollbackTo(parts->agent->ring().sealing_generation()));
     log({LogLevel::kWarn,
@@ -224,7 +214,7 @@ absl::Status OpenKeys(const Config& config, bool accept_rollback, const LogSink&
   absl::Status status = CheckStore(*parts->database, options.create);
   if (status.ok()) status = FirstLook(config, accept_rollback, log, parts);
   if (status.ok()) return status;
-  if (LeavesTheRowAlone(status)) return StartWithRowAlone(config, status, log, parts);
+  if (IsNotAllowed(status)) return StartWithRowAlone(config, status, log, parts);
   return StartWithoutTable(config, status, log, parts);
 }
 

@@ -171,9 +171,9 @@ constexpr CodeInfo kPages[] = {
     {"KEY_ID_COLLISION", "Two different keys have the same 4-byte id.",
      "Chance: one in four thousand million for each pair.",
      "Make another key: sotto keys generate --to FILE"},
-    {"KEY_IN_USE", "The key is the one that seals frames.",
-     "Its removal was asked for before another key was made active.",
-     "Make another key the sealing one first: sotto keys ls"},
+    {"KEY_IN_USE", "The key is one that seals frames.",
+     "It is the ACTIVE one, or a PREPARED one that members seal with a moment before it is ACTIVE.",
+     "Rotate first, or activate it: sotto keys ls shows which one it is"},
     {"KEY_LOOKS_HEX", "Every character of the key is a hex digit.",
      "A 16-byte key written in hex happens to be valid base64 of 24 quite different bytes.",
      "Convert it: xxd -r -p HEXFILE | base64 -w0. If it is base64 after all: "

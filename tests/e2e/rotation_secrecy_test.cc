@@ -303,7 +303,7 @@ class RotationSecrecy : public DaemonTest, public testing::WithParamInterface<Sq
     EXPECT_NE(Tool({"config", "check"}), 0) << last_;
     EXPECT_EQ(Tool({"keys", "verify", "--repair"}), 0) << last_;
     Tool({"store", "copy", "--from", StoreUrl(), "--to", "sqlite:" + folder_.File("copy.db"),
-          "--cluster", kCluster, "--password-file", folder_.File("sql.pass")});
+          "--cluster", kCluster, "--password-file-from", folder_.File("sql.pass")});
     Tool({"members", "-o", "json"});
     Tool({"status", "-o", "json"});
   }

@@ -22,6 +22,7 @@
 #include "gossip/time.h"
 #include "store/cluster_key.h"
 #include "store/key_agent.h"
+#include "store/key_answers.h"
 #include "store/key_table.h"
 #include "store/open_store.h"
 #include "store/rotation_plan.h"
@@ -38,7 +39,6 @@ constexpr int64_t kFrameEveryMs = 6;
 constexpr int64_t kHouseEveryMs = 96;
 constexpr int64_t kDelayMaxMs = 50;
 constexpr int64_t kDeathAfterMs = 8'000;
-constexpr int64_t kAnswerFreshMs = 15'000;
 constexpr int64_t kAskEveryMs = 2'000;
 constexpr int64_t kSyncEveryMs = 30'000;
 constexpr int64_t kWeatherEveryMs = 5'000;
@@ -46,11 +46,6 @@ constexpr int64_t kQuietMs = 120'000;
 constexpr int64_t kLateMs = 40'000;  // of the quiet time, its end
 constexpr int64_t kHintMs = 1'000, kUnknownMs = 5'000;
 constexpr size_t kPlainBytes = 64;
-
-struct Answer {
-  KeyClaim claim;
-  int64_t at_ms = 0;
-};
 
 struct Frame {
   int64_t at_ms = 0;
@@ -74,7 +69,7 @@ struct Member {
   uint64_t wanted_generation = 0;
   std::optional<KeyId> wanted;
   bool waits = false;  // as a leader, for members
-  std::map<std::string, Answer> answers;
+  KeyAnswers answers;
   std::set<KeyId> known_removed;
   std::map<KeyId, int64_t> held_since_ms;
   std::map<KeyId, Frame> kept;  // the last one that was lost on its way here
@@ -447,23 +442,14 @@ absl::Status Sim::Consider(Member& m, KeyId id) {
 
 std::vector<LivingMember> Sim::Living(size_t index, const KeyRows& rows) const {
   const Member& self = *members_[index];
-  std::vector<LivingMember> living;
+  std::vector<std::string> living;
   for (size_t i = 0; i < members_.size(); ++i) {
     const int64_t since = link_since_[index][i];
     if (since < 0 && now_ms_ - (-1 - since) > kDeathAfterMs) continue;
-    LivingMember out{members_[i]->name, std::nullopt};
-    const auto answer = self.answers.find(out.name);
-    if (i == index) {
-      out.held = self.agent->ring().newest();
-    } else if (answer != self.answers.end() && now_ms_ - answer->second.at_ms < kAnswerFreshMs) {
-      for (const KeyRow& row : rows.keys) {
-        const bool is_it = row.id == answer->second.claim.held_id;
-        if (is_it && row.state != KeyState::kRemoved) out.held = row.generation;
-      }
-    }
-    living.push_back(std::move(out));
+    living.push_back(members_[i]->name);
   }
-  return living;
+  return WithAnswers(living, rows, FreshAnswers(self.answers, now_ms_), self.name,
+                     self.agent->ring().newest());
 }
 
 // The first by name of those that it takes for living; there may be several at once.
@@ -529,8 +515,7 @@ absl::Status Sim::Step(size_t index, const RotationPlan& plan,
 // Question and answer are datagrams, each lost once in five times.
 absl::Status Sim::Ask(size_t index, uint64_t generation) {
   Member& m = *members_[index];
-  SOTTO_ASSIGN_OR_RETURN(const KeyRows rows, table_->Read());
-  std::vector<KeyMember> records;
+  KeyAnswers answers;
   for (size_t i = 0; i < members_.size(); ++i) {
     Member& other = *members_[i];
     if (i == index || !Linked(index, i) || rng_.Chance(1, 5)) continue;
@@ -542,17 +527,10 @@ absl::Status Sim::Ask(size_t index, uint64_t generation) {
     if (rng_.Chance(1, 5)) continue;
     const std::optional<KeyClaim> claim = DecodeKeyClaim(EncodeKeyClaim(other.agent->Claim()));
     if (!claim) return absl::InternalError("a claim does not decode");
-    m.answers[other.name] = {*claim, now_ms_};
-    KeyMember record{other.name, {}, {}, claim->trouble, now_ms_};
-    for (const KeyRow& row : rows.keys) {
-      if (row.state == KeyState::kRemoved) continue;
-      if (row.id == claim->held_id) record.held = row.generation;
-      if (row.id == claim->sealing_id) record.sealing = row.generation;
-    }
-    const KeyMember* row = rows.FindMember(other.name);
-    if (!record.held || row == nullptr) continue;
-    if (row->held != record.held || row->sealing != record.sealing) records.push_back(record);
+    answers[other.name] = m.answers[other.name] = {*claim, now_ms_};
   }
+  SOTTO_ASSIGN_OR_RETURN(const KeyRows rows, table_->Read());
+  const std::vector<KeyMember> records = RecordsFrom(answers, rows, m.name);
   return records.empty() ? absl::OkStatus() : table_->Record(records);
 }
 

@@ -147,7 +147,7 @@ TEST_F(KeyAgentTest, ARemovedKeyNeverReturns) {
 TEST_F(KeyAgentTest, ARemovedKeyDoesNotReturnAfterARestart) {
   KeyAgent agent = Agent();
   agent.Judge(Rows({{1, KeyState::kRemoved}, {2, KeyState::kActive}}));
-  EXPECT_EQ(agent.removed(), (std::map<KeyId, uint64_t>{{MakeKey(1)->id(), 1}}));
+  EXPECT_EQ(agent.removed(), (std::map<uint64_t, KeyId>{{1, MakeKey(1)->id()}}));
   // The table is forged while the node is down: it would open frames under the old key again.
   KeyAgent restarted({kCluster, "gw-1", policy_, agent.removed()}, KeyRing());
   restarted.Judge(Rows({{1, KeyState::kRetired}, {2, KeyState::kActive}}));
@@ -156,6 +156,176 @@ TEST_F(KeyAgentTest, ARemovedKeyDoesNotReturnAfterARestart) {
   EXPECT_THAT(restarted.Take(*WrapKey(*MakeKey(1), *MakeKek(3))), HasCode("KEY_RETURNS"));
   restarted.AcceptRollback();
   EXPECT_TRUE(restarted.removed().empty());
+}
+
+// Whoever writes the table names the ACTIVE key in a REMOVED row of his own.
+TEST_F(KeyAgentTest, AForgedRemovalTakesNoKeyInUse) {
+  KeyAgent agent = Agent();
+  agent.Judge(Rows({{1, KeyState::kRetired}, {2, KeyState::kActive}}));
+  for (const uint64_t generation : {uint64_t{1}, uint64_t{999}}) {
+    KeyRows rows = Rows({{1, KeyState::kRetired}, {2, KeyState::kActive}});
+    KeyRow forged = Row(MakeKey(2), KeyState::kRemoved);
+    forged.generation = generation;
+    rows.keys.insert(generation == 1 ? rows.keys.begin() : rows.keys.end(), std::move(forged));
+    agent.Judge(std::move(rows));
+    EXPECT_EQ(Shape(agent), "2* 1") << generation;
+    EXPECT_TRUE(agent.removed().empty()) << generation;
+  }
+}
+
+// Junk neither fills the memory nor displaces what is in it.
+TEST_F(KeyAgentTest, JunkRemovalsAreNoMemory) {
+  KeyAgent agent = Agent();
+  agent.Judge(Rows({{1, KeyState::kRemoved}, {2, KeyState::kActive}}));
+  for (int round = 0; round < 3; ++round) {
+    KeyRows rows = Rows({{2, KeyState::kActive}});
+    for (uint32_t i = 0; i < 1'000; ++i) {
+      KeyRow junk;
+      junk.generation = i == 0 ? 1 : 1'000'000 + i;
+      junk.id = KeyId{0x1000 * static_cast<uint32_t>(round) + i};
+      junk.state = KeyState::kRemoved;
+      rows.keys.push_back(junk);
+    }
+    agent.Judge(std::move(rows));
+  }
+  EXPECT_EQ(agent.removed(), (std::map<uint64_t, KeyId>{{1, MakeKey(1)->id()}}));
+}
+
+// A row that nobody can open, or a key that waits, does not hide that the ACTIVE one is an old one.
+TEST_F(KeyAgentTest, NothingHidesThatTheActiveKeyIsOlder) {
+  KeyAgent agent = Agent();
+  agent.Judge(Rows({{4, KeyState::kRetired}, {5, KeyState::kActive}}));
+  KeyPolicy remembers = policy_;
+  remembers.generation_seen = 5;
+  for (const bool junk : {true, false}) {
+    for (const KeyState state : {KeyState::kRemoved, KeyState::kRetired, KeyState::kPrepared}) {
+      const auto forged = [&] {
+        KeyRows rows = Rows({{4, KeyState::kActive}, {5, state}, {6, KeyState::kPrepared}});
+        if (junk) rows.keys[2].value = "junk";
+        // With a value that does not open, PREPARED does not help either.
+        if (state == KeyState::kPrepared) rows.keys[1].value = "junk";
+        return rows;
+      };
+      EXPECT_THAT(agent.Judge(forged()).status, HasCode("KEY_ROLLBACK"));
+      EXPECT_EQ(Shape(agent), "5* 4");
+      KeyAgent restarted({kCluster, "gw-1", remembers, {}}, KeyRing());
+      EXPECT_THAT(restarted.Judge(forged()).status, HasCode("KEY_ROLLBACK"));
+      EXPECT_EQ(Shape(restarted), "");
+    }
+  }
+}
+
+// A member whose frames came first made this node seal with a PREPARED key: that is no rollback.
+TEST_F(KeyAgentTest, ATableThatIsAMomentBehindIsNoOldBackup) {
+  KeyAgent agent = Agent();
+  agent.Judge(Rows({{1, KeyState::kActive}, {2, KeyState::kPrepared}}));
+  EXPECT_TRUE(agent.UseNewer(MakeKey(2)->id()));
+  SOTTO_EXPECT_OK(agent.Judge(Rows({{1, KeyState::kActive}, {2, KeyState::kPrepared}})).status);
+  EXPECT_EQ(Shape(agent), "2* 1");
+  KeyPolicy remembers = policy_;
+  remembers.generation_seen = agent.generation_seen();
+  KeyAgent restarted({kCluster, "gw-1", remembers, {}}, KeyRing());
+  SOTTO_EXPECT_OK(restarted.Judge(Rows({{1, KeyState::kActive}, {2, KeyState::kPrepared}})).status);
+  EXPECT_EQ(Shape(restarted), "2* 1");
+}
+
+// An insider wraps a key of his own and offers it: what the store does not know does not last.
+TEST_F(KeyAgentTest, AnInventedKeyDoesNotOutliveItsInventor) {
+  const auto table = [this] { return Rows({{4, KeyState::kRetired}, {5, KeyState::kActive}}); };
+  KeyAgent agent = Agent();
+  agent.Judge(table());
+  EXPECT_THAT(agent.Take(*WrapKey(*MakeKey(5 + KeyAgent::kTakenAheadMax + 1), *MakeKek(3))),
+              HasCode("KEY_AHEAD"));
+  const std::string invented = *WrapKey(*MakeKey(9), *MakeKek(3));
+  SOTTO_ASSERT_OK(agent.Take(invented));
+  EXPECT_EQ(Shape(agent), "9 5* 4") << "it opens what others seal";
+  EXPECT_FALSE(agent.UseNewer(MakeKey(9)->id())) << "and is not sealed with";
+  EXPECT_EQ(agent.Claim().held, 5u) << "nor promised";
+  EXPECT_EQ(agent.Offer(MakeKey(9)->id()), "") << "nor handed on";
+  for (int look = 0; look < 3; ++look) agent.Judge(table());
+  EXPECT_EQ(Shape(agent), "5* 4");
+  EXPECT_EQ(agent.generation_seen(), 5u);
+  EXPECT_THAT(agent.Take(invented), HasCode("KEY_NOT_IN_STORE"));
+  // Once it stands in the store it is a key like any other.
+  agent.Judge(Rows({{5, KeyState::kActive}, {9, KeyState::kPrepared}}));
+  EXPECT_EQ(Shape(agent), "9 5*");
+  EXPECT_TRUE(agent.UseNewer(MakeKey(9)->id()));
+}
+
+// With the database away, members' keys are all there is; back again, it has the last word.
+TEST_F(KeyAgentTest, WithoutADatabaseMembersAreFollowedUntilItIsBack) {
+  KeyAgent agent = Agent();
+  agent.Judge(Rows({{5, KeyState::kActive}}));
+  agent.NoteTrouble(CodedError(absl::StatusCode::kUnavailable, "DB_REFUSED", "away"));
+  SOTTO_ASSERT_OK(agent.Take(*WrapKey(*MakeKey(6), *MakeKek(3))));
+  EXPECT_TRUE(agent.UseNewer(MakeKey(6)->id()));
+  EXPECT_EQ(Shape(agent), "6* 5");
+  EXPECT_EQ(agent.Claim().held, 6u);
+  EXPECT_NE(agent.Offer(MakeKey(6)->id()), "");
+  EXPECT_EQ(agent.generation_seen(), 5u);
+  KeyAgent follows = Agent();
+  follows.Judge(Rows({{5, KeyState::kActive}}));
+  agent.Judge(Rows({{5, KeyState::kRetired}, {6, KeyState::kActive}}));
+  EXPECT_EQ(Shape(agent), "6* 5");
+  EXPECT_EQ(agent.generation_seen(), 6u);
+  // It was an invented one.
+  follows.NoteTrouble(CodedError(absl::StatusCode::kUnavailable, "DB_REFUSED", "away"));
+  SOTTO_ASSERT_OK(follows.Take(*WrapKey(*MakeKey(6), *MakeKek(3))));
+  EXPECT_TRUE(follows.UseNewer(MakeKey(6)->id()));
+  for (int look = 0; look < 3; ++look) follows.Judge(Rows({{5, KeyState::kActive}}));
+  EXPECT_EQ(Shape(follows), "5*");
+}
+
+// A store that has moved knows less than the members do.
+TEST_F(KeyAgentTest, AStoreThatHasMovedIsToldAndMembersAreFollowed) {
+  KeyAgent agent = Agent();
+  const auto moved = [this] {
+    KeyRows rows = Rows({{5, KeyState::kActive}});
+    rows.moved_to = "postgres://db";
+    return rows;
+  };
+  EXPECT_THAT(agent.Judge(moved()).status, HasCode("STORE_MOVED"));
+  SOTTO_ASSERT_OK(agent.Take(*WrapKey(*MakeKey(6), *MakeKek(3))));
+  EXPECT_TRUE(agent.UseNewer(MakeKey(6)->id()));
+  for (int look = 0; look < 5; ++look) agent.Judge(moved());
+  EXPECT_EQ(Shape(agent), "6* 5");
+}
+
+// The first key of a cluster is wrapped as generation 1; leaked, it is put back into Systems.
+TEST_F(KeyAgentTest, ARemovedKeyInSystemsIsNotTakenForNewWithoutItsRow) {
+  KeyAgent agent = Agent();
+  agent.Judge(Rows({{1, KeyState::kRemoved}, {2, KeyState::kActive}}));
+  KeyRows rows = Rows({{2, KeyState::kActive}});
+  rows.value = *WrapKey(*MakeKey(1), *MakeKek(3));
+  const KeyLook look = agent.Judge(std::move(rows));
+  EXPECT_THAT(look.status, HasCode("KEY_RETURNS"));
+  EXPECT_FALSE(look.external);
+}
+
+// A ring that is too full is not pretended.
+TEST_F(KeyAgentTest, WhatDoesNotFitChangesNothing) {
+  KeyAgent agent = Agent();
+  agent.Judge(Rows({{1, KeyState::kActive}}));
+  const KeyLook look = agent.Judge(Rows({{1, KeyState::kActive},
+                                         {2, KeyState::kPrepared},
+                                         {3, KeyState::kPrepared},
+                                         {4, KeyState::kPrepared},
+                                         {5, KeyState::kPrepared}}));
+  EXPECT_THAT(look.status, HasCode("KEY_RING_FULL"));
+  EXPECT_FALSE(look.ring_changed);
+  EXPECT_EQ(Shape(agent), "1*");
+  EXPECT_EQ(agent.Ack(kNow).held, 1u);
+}
+
+// A damaged value of the ACTIVE key is told, and the Systems row has it a second time.
+TEST_F(KeyAgentTest, TheMirrorServesWhereTheTablesValueIsDamaged) {
+  KeyRows rows = Rows({{1, KeyState::kActive}});
+  rows.keys[0].value = "zzz";
+  KeyAgent agent = Agent();
+  const KeyLook look = agent.Judge(std::move(rows));
+  EXPECT_FALSE(look.status.ok());
+  EXPECT_THAT(std::string(look.status.message()), HasSubstr("ClusterKeys, generation 1"));
+  EXPECT_EQ(Shape(agent), "1*");
 }
 
 TEST_F(KeyAgentTest, WhatIsWrongWithTheTableLeavesTheRing) {

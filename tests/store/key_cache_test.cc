@@ -38,9 +38,9 @@ class KeyCacheTest : public testing::Test {
 
   void SetUp() override {
     const KeyCache cache{kNow,
-                         {{KeyFrom(40, 7), CachedState::kRetired},
-                          {KeyFrom(80, 8), CachedState::kActive},
-                          {KeyFrom(120, 9), CachedState::kPrepared}}};
+                         {{KeyFrom(40, 7), KeyState::kRetired},
+                          {KeyFrom(80, 8), KeyState::kActive},
+                          {KeyFrom(120, 9), KeyState::kPrepared}}};
     SOTTO_ASSERT_OK(WriteKeyCache(place_, *keks_, cache));
   }
 
@@ -70,8 +70,8 @@ TEST_F(KeyCacheTest, HoldsKeysGenerationsAndStates) {
   SOTTO_ASSERT_OK(cache);
   EXPECT_EQ(cache->written_unix_s, kNow);
   ASSERT_EQ(cache->keys.size(), 3u);
-  EXPECT_EQ(cache->keys[0].state, CachedState::kRetired);
-  EXPECT_EQ(cache->keys[2].state, CachedState::kPrepared);
+  EXPECT_EQ(cache->keys[0].state, KeyState::kRetired);
+  EXPECT_EQ(cache->keys[2].state, KeyState::kPrepared);
   EXPECT_EQ(cache->keys[2].key->generation(), 9u);
   EXPECT_EQ(cache->active()->generation(), 8u);
   EXPECT_TRUE(cache->active()->secret() == KeyFrom(80, 8)->secret());
@@ -82,17 +82,17 @@ TEST_F(KeyCacheTest, HoldsKeysGenerationsAndStates) {
 
 TEST_F(KeyCacheTest, ReplacesItselfWholeAndTakesOnlyARing) {
   const std::string before = Text();
-  SOTTO_EXPECT_OK(WriteKeyCache(place_, *keks_, {kNow, {{KeyFrom(80, 8), CachedState::kActive}}}));
+  SOTTO_EXPECT_OK(WriteKeyCache(place_, *keks_, {kNow, {{KeyFrom(80, 8), KeyState::kActive}}}));
   EXPECT_NE(Text(), before);
   EXPECT_EQ(Read()->keys.size(), 1u);
-  const CachedKey active{KeyFrom(80, 8), CachedState::kActive};
-  const CachedKey retired{KeyFrom(40, 7), CachedState::kRetired};
+  const CachedKey active{KeyFrom(80, 8), KeyState::kActive};
+  const CachedKey retired{KeyFrom(40, 7), KeyState::kRetired};
   EXPECT_FALSE(WriteKeyCache(place_, *keks_, {kNow, {}}).ok());
   EXPECT_FALSE(WriteKeyCache(place_, *keks_, {kNow, {retired}}).ok());
   EXPECT_FALSE(WriteKeyCache(place_, *keks_, {kNow, {active, active}}).ok());
   EXPECT_FALSE(
       WriteKeyCache(place_, *keks_, {kNow, {active, retired, retired, retired, retired}}).ok());
-  EXPECT_FALSE(WriteKeyCache(place_, *keks_, {kNow, {{nullptr, CachedState::kActive}}}).ok());
+  EXPECT_FALSE(WriteKeyCache(place_, *keks_, {kNow, {{nullptr, KeyState::kActive}}}).ok());
   KeyCachePlace nowhere = place_;
   nowhere.folder = dir_.File("none");
   EXPECT_THAT(WriteKeyCache(nowhere, *keks_, {kNow, {active}}), HasCode("KEY_CACHE_UNWRITABLE"));

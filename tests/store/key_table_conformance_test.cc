@@ -161,11 +161,12 @@ TEST_F(KeyTableConformance, HoldsFourKeysAndNamesWhoIsInTheWay) {
 
 TEST_F(KeyTableConformance, TakesARawUpdate) {
   SOTTO_ASSERT_OK(Table().Adopt(policy_, "gw-1"));
-  EXPECT_THAT(Table().TakeExternal(policy_), IsOkAndHolds(Eq(ExternalKey::kNone)));
+  SOTTO_EXPECT_OK(Table().TakeExternal(policy_));
+  EXPECT_EQ(Read().next(), nullptr);
   SetValue(kKeyB);
   EXPECT_THAT(Table().Prepare(policy_, {}), HasCode("ROW_CHANGED"));
-  EXPECT_THAT(Table().TakeExternal(policy_), IsOkAndHolds(Eq(ExternalKey::kTaken)));
-  EXPECT_THAT(Table().TakeExternal(policy_), IsOkAndHolds(Eq(ExternalKey::kTaken)));
+  SOTTO_EXPECT_OK(Table().TakeExternal(policy_));
+  SOTTO_EXPECT_OK(Table().TakeExternal(policy_));
   EXPECT_EQ(States(), "1:ACTIVE 2:PREPARED ");
   EXPECT_TRUE(Read().next()->automatic);
   EXPECT_EQ(Value(), kKeyB) << "what the operator wrote stands";
@@ -197,13 +198,13 @@ TEST_F(KeyTableConformance, ChangesNothingForAValueThatIsNoKey) {
   }
   // The step that mends it.
   const auto key = ParseClusterKey(kKeyA, kCluster, policy_);
-  SOTTO_ASSERT_OK(Table().Restore(policy_, std::vector<KeyTable::HeldKey>{{*key}}, "uid 0"));
+  SOTTO_ASSERT_OK(Table().Restore(policy_, std::vector<KeyTable::HeldKey>{{*key}}, 1, "uid 0"));
   ExpectMirrored();
-  EXPECT_THAT(Table().Restore(policy_, std::vector<KeyTable::HeldKey>{{*key}}, "uid 0"),
+  EXPECT_THAT(Table().Restore(policy_, std::vector<KeyTable::HeldKey>{{*key}}, 1, "uid 0"),
               HasCode("KEY_STATE"));
   Run("DELETE FROM Systems");
   EXPECT_THAT(Table().TakeExternal(policy_), HasCode("KEY_MISSING"));
-  SOTTO_ASSERT_OK(Table().Restore(policy_, std::vector<KeyTable::HeldKey>{{*key}}, "uid 0"));
+  SOTTO_ASSERT_OK(Table().Restore(policy_, std::vector<KeyTable::HeldKey>{{*key}}, 1, "uid 0"));
   ExpectMirrored();
 }
 
@@ -268,7 +269,7 @@ TEST_F(KeyTableConformance, RefusesWhatAnOldBackupSays) {
   SOTTO_ASSERT_OK(Table().Restore(
       policy_,
       std::vector<KeyTable::HeldKey>{{*old_key, KeyState::kRetired}, {*new_key, KeyState::kActive}},
-      "uid 0"));
+      1, "uid 0"));
   EXPECT_EQ(States(), "1:RETIRED 2:ACTIVE ");
   ExpectMirrored();
   SOTTO_EXPECT_OK(Table().Prepare(policy_, {}));
@@ -293,14 +294,96 @@ TEST_F(KeyTableConformance, LeavesOutWhatItCannotRead) {
       "Automatic) "
       "VALUES ('edge', 2, 'nonsense', 'ACTIVE', 'x', 1, 0)");
   const KeyRows rows = Read();
-  EXPECT_TRUE(rows.malformed);
+  EXPECT_EQ(rows.malformed, "ClusterKeys, the row of generation 2");
   EXPECT_EQ(rows.keys.size(), 1u);
   EXPECT_THAT(Table().Prepare(policy_, {}), HasCode("KEY_TABLE_MALFORMED"));
   Run("UPDATE ClusterKeys SET KeyId = '00000000' WHERE Generation = 2");
-  EXPECT_TRUE(Read().malformed);
+  EXPECT_FALSE(Read().malformed.empty());
   Run("UPDATE ClusterKeys SET KeyId = '0000-0001' WHERE Generation = 2");
   EXPECT_EQ(Read().active(), nullptr) << "two ACTIVE keys are none";
   EXPECT_THAT(Table().Prepare(policy_, {}), HasCode("KEY_STATE"));
+}
+
+TEST_F(KeyTableConformance, OneIdIsOneKeys) {
+  SOTTO_ASSERT_OK(Table().Adopt(policy_, "gw-1"));
+  const std::string id = ToString(Read().active()->id);
+  for (const char* generation : {"7", "1000000000001"}) {
+    Run("DELETE FROM ClusterKeys WHERE Generation > 1");
+    Run(
+        absl::StrCat("INSERT INTO ClusterKeys (ClusterName, Generation, KeyId, State, Value, "
+                     "CreatedAt, Automatic) VALUES ('edge', ",
+                     generation, ", '", id, "', 'REMOVED', NULL, 1, 0)"));
+    const KeyRows rows = Read();
+    EXPECT_THAT(rows.malformed, HasSubstr(generation));
+    ASSERT_NE(rows.active(), nullptr);
+    EXPECT_EQ(rows.keys.size(), 1u);
+  }
+}
+
+// A value that was damaged is written anew from the key itself, in both tables.
+TEST_F(KeyTableConformance, RestoresADamagedValueAndNeverSpreadsIt) {
+  SOTTO_ASSERT_OK(Table().Adopt(policy_, "gw-1"));
+  const std::string good = Value();
+  const KeyRows before = Read();
+  const ClusterKeyRef key = *KeyOfRow(*before.active(), kCluster, policy_);
+  const KeyTable::HeldKey held[] = {{key, KeyState::kActive}};
+  EXPECT_THAT(Table().Restore(policy_, held, 1, "uid 0"), HasCode("KEY_STATE"));
+  Run("UPDATE ClusterKeys SET Value = 'zzz' WHERE Generation = 1");
+  SOTTO_ASSERT_OK(Table().Restore(policy_, held, 1, "uid 0"));
+  SetValue("junk");
+  Run("UPDATE ClusterKeys SET Value = 'zzz' WHERE Generation = 1");
+  SOTTO_ASSERT_OK(Table().Restore(policy_, held, 1, "uid 0"));
+  const KeyRows after = Read();
+  for (const std::string& value : {after.active()->value, Value()}) {
+    const auto again = ParseClusterKey(value, kCluster, policy_);
+    SOTTO_ASSERT_OK(again);
+    EXPECT_TRUE((*again)->secret() == key->secret());
+  }
+}
+
+TEST_F(KeyTableConformance, ARemovedKeyIsNotRestored) {
+  SOTTO_ASSERT_OK(Table().Adopt(policy_, "gw-1"));
+  const auto prepared = Table().Prepare(policy_, {});
+  SOTTO_ASSERT_OK(prepared);
+  const KeyRows rows = Read();
+  const ClusterKeyRef key = *KeyOfRow(*rows.next(), kCluster, policy_);
+  // A member seals with it before it is ACTIVE: it is not given up under its feet.
+  SOTTO_ASSERT_OK(Table().Acknowledge({"gw-2", 2, 2, "", 1}));
+  EXPECT_THAT(Table().Remove({2, {}, ""}), HasCode("KEY_IN_USE"));
+  SOTTO_ASSERT_OK(Table().ForgetMember("gw-2"));
+  SOTTO_ASSERT_OK(Table().Remove({2, {}, ""}));
+  const KeyTable::HeldKey held[] = {{key, KeyState::kActive}};
+  EXPECT_THAT(Table().Restore(policy_, held, 1, "uid 0"), HasCode("KEY_RETURNS"));
+}
+
+// The columns are narrower than names of many members.
+TEST_F(KeyTableConformance, LongNamesStopNoStep) {
+  SOTTO_ASSERT_OK(Table().Adopt(policy_, std::string(128, 'a')));
+  const std::string actor = "schedule (" + std::string(128, 'b') + ")";
+  SOTTO_ASSERT_OK(Table().Prepare(policy_, {nullptr, false, actor}));
+  std::vector<std::string> names;
+  for (int i = 0; i < 40; ++i) names.push_back(absl::StrCat(std::string(100, 'c'), i));
+  // Cut between characters, not within.
+  names[0] = "\xc3\xa4" + names[0];
+  SOTTO_ASSERT_OK(Table().Activate(policy_, {2, {}, 0, actor, names}));
+  SOTTO_ASSERT_OK(Table().Remove({1, names, actor}));
+  const auto history = Table().History(10);
+  SOTTO_ASSERT_OK(history);
+  EXPECT_EQ(history->size(), 4u);
+}
+
+// A clock that was ahead by a year must not keep a member's word out for a year.
+TEST_F(KeyTableConformance, AWordOfTheFutureIsReplaced) {
+  SOTTO_ASSERT_OK(Table().Adopt(policy_, "gw-1"));
+  constexpr int64_t kYear = int64_t{365} * 86'400'000;
+  SOTTO_ASSERT_OK(Table().Acknowledge({"gw-2", 1, 1, "", 1'000 + kYear}));
+  const KeyMember said[] = {{"gw-2", 2, 1, "", 1'000}};
+  SOTTO_ASSERT_OK(Table().Record(said));
+  EXPECT_EQ(Read().FindMember("gw-2")->held, 2u);
+  // But what is a little older is older.
+  const KeyMember late[] = {{"gw-2", 1, 1, "", 900}};
+  SOTTO_ASSERT_OK(Table().Record(late));
+  EXPECT_EQ(Read().FindMember("gw-2")->held, 2u);
 }
 
 TEST_F(KeyTableConformance, RefusesOnceItHasMoved) {

@@ -87,8 +87,8 @@ TEST(NodeState, RemembersRemovedKeys) {
     SOTTO_EXPECT_OK((*state)->Bump());
     SOTTO_EXPECT_OK((*state)->AddRemovedKeys({}));
     EXPECT_EQ(Read(dir.File("node.state")).substr(0, 18), "sotto-node-state 1");
-    SOTTO_EXPECT_OK((*state)->AddRemovedKeys({{KeyId{0x9f3c21aa}, 1}}));
-    SOTTO_EXPECT_OK((*state)->AddRemovedKeys({{KeyId{0x41d077be}, 2}}));
+    SOTTO_EXPECT_OK((*state)->AddRemovedKeys({{1, KeyId{0x9f3c21aa}}}));
+    SOTTO_EXPECT_OK((*state)->AddRemovedKeys({{2, KeyId{0x41d077be}}}));
     SOTTO_EXPECT_OK((*state)->RaiseKeyGenerationTo(3));
   }
   {
@@ -96,14 +96,17 @@ TEST(NodeState, RemembersRemovedKeys) {
     SOTTO_ASSERT_OK(state);
     SOTTO_EXPECT_OK((*state)->recovered());
     EXPECT_EQ((*state)->removed_keys(),
-              (KeyGenerations{{KeyId{0x9f3c21aa}, 1}, {KeyId{0x41d077be}, 2}}));
+              (KeyGenerations{{1, KeyId{0x9f3c21aa}}, {2, KeyId{0x41d077be}}}));
     EXPECT_EQ((*state)->key_generation(), 3u);
     // Bounded: those of the lowest generations go.
     KeyGenerations many;
-    for (uint32_t i = 0; i < NodeState::kRemovedKeysMax + 10; ++i) many[KeyId{i}] = 100 + i;
+    for (uint32_t i = 0; i < NodeState::kRemovedKeysMax + 10; ++i) many[100 + i] = KeyId{i};
     SOTTO_EXPECT_OK((*state)->AddRemovedKeys(many));
     EXPECT_EQ((*state)->removed_keys().size(), NodeState::kRemovedKeysMax);
-    EXPECT_EQ((*state)->removed_keys().begin()->second, 110u);
+    EXPECT_EQ((*state)->removed_keys().begin()->first, 110u);
+    // Whoever was first keeps the place: nobody displaces what is remembered.
+    SOTTO_EXPECT_OK((*state)->AddRemovedKeys({{200, KeyId{0xbad}}}));
+    EXPECT_EQ((*state)->removed_keys().at(200), KeyId{100});
     // The same again changes no file.
     struct stat before {};
     struct stat after {};
@@ -153,7 +156,7 @@ TEST(NodeState, NoticesEveryDamage) {
     const auto state = NodeState::Open(dir.path(), "edge", "gw-1");
     SOTTO_ASSERT_OK(state);
     SOTTO_ASSERT_OK((*state)->RaiseTo(7));
-    SOTTO_ASSERT_OK((*state)->AddRemovedKeys({{KeyId{0x9f3c21aa}, 1}}));
+    SOTTO_ASSERT_OK((*state)->AddRemovedKeys({{1, KeyId{0x9f3c21aa}}}));
   }
   const std::string good = Read(path);
   std::vector<std::string> damaged;

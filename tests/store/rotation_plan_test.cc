@@ -87,7 +87,16 @@ TEST(RotationPlan, LeavesToThePersonWhatAPersonPrepared) {
   KeyRows rows = Table({Row(1, KeyState::kActive), Row(2, KeyState::kPrepared)});
   for (KeyMember& member : rows.members) member.held = 2;
   EXPECT_EQ(Plan(rows).step, RotationStep::kNone);
-  EXPECT_EQ(Plan(rows, kNow + 100 * kDay).step, RotationStep::kNone);
+  const RotationPlan late = Plan(rows, kNow + 100 * kDay);
+  EXPECT_EQ(late.step, RotationStep::kNone);
+  EXPECT_THAT(late.blocked, HasCode("KEY_NOT_ACTIVATED")) << "and says so once one is due";
+}
+
+TEST(RotationPlan, ASpreadThatDragsOnIsTold) {
+  KeyRows rows = Table({Row(1, KeyState::kActive), Row(2, KeyState::kPrepared, true)});
+  rows.keys[1].created_ms = kNow;
+  SOTTO_EXPECT_OK(Plan(rows, kNow + 60'000).blocked);
+  EXPECT_THAT(Plan(rows, kNow + 60'001).blocked, HasCode("KEY_SPREAD_STALLED"));
 }
 
 TEST(RotationPlan, RemovesWhatNobodyNeedsAfterItsTime) {
@@ -139,9 +148,9 @@ TEST(RotationPlan, RefusesWhereAMemberHasAnotherStore) {
 TEST(RotationPlan, TouchesNothingThatItDoesNotUnderstand) {
   KeyRows rows = Table({Row(1, KeyState::kActive), Row(2, KeyState::kPrepared, true)});
   for (KeyMember& member : rows.members) member.held = 2;
-  rows.malformed = true;
+  rows.malformed = "ClusterKeys, a row without a generation";
   EXPECT_EQ(Plan(rows).step, RotationStep::kNone);
-  rows.malformed = false;
+  rows.malformed.clear();
   rows.moved_to = "postgres://db";
   EXPECT_EQ(Plan(rows).step, RotationStep::kNone);
   rows.moved_to.clear();
