@@ -4,161 +4,17 @@
 #include <sys/stat.h>
 
 #include <boost/json.hpp>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "gossip/base/coded_error.h"
+#include "tests/e2e/rotation_fixture.h"
 #include "tests/store/sql_relay.h"
-#include "tests/support/daemon_cluster.h"
-#include "tests/support/database_server.h"
 #include "tests/support/raw_sqlite.h"
 
 namespace sotto {
 namespace {
-
-namespace json = boost::json;
-
-// 16, 24 and 32 bytes that look like chance.
-constexpr char kKey128[] = "g4iNkpecoaaruLW6v8TJzg==";
-constexpr char kKey192[] = "hYqPlJmeo6itsre8wcbL0NXa3+Tp7vP4";
-constexpr char kKey256[] = "h4yRlpugpaqvtLm+w8jN0tfc4ebr8PX6/wQJDhMYHSI=";
-
-class RotationTest : public DaemonTest, public testing::WithParamInterface<SqlDialect> {
- protected:
-  void SetUp() override {
-    MakeLab();
-    if (GetParam() == SqlDialect::kSqlite) return;
-    server_ = GetParam() == SqlDialect::kMysql ? DatabaseServer::StartMariadb()
-                                               : DatabaseServer::StartPostgres();
-    database_ = server_->NewDatabase();
-    std::ofstream(folder_.File("sql.pass")) << DatabaseServer::kPassword << "\n";
-    ASSERT_EQ(chmod(folder_.File("sql.pass").c_str(), 0600), 0);
-  }
-
-  // With a KEK, the keys lie wrapped in a store of their own.
-  void UseKek() {
-    std::ofstream(folder_.File("kek")) << kKey256 << "\n";
-    ASSERT_EQ(chmod(folder_.File("kek").c_str(), 0600), 0);
-    has_kek_ = true;
-  }
-
-  std::string StoreUrl() const {
-    if (server_ != nullptr) {
-      return server_->TcpUrl(database_, "localhost", server_->TlsParameters());
-    }
-    return absl::StrCat("sqlite:", has_kek_ ? folder_.File("kek.db") : lab_->store_path());
-  }
-
-  int AddNode(const std::string& url, const std::string& poll = "500ms") {
-    LabNodeSpec spec;
-    spec.store_url = url;
-    for (int i = 0; i < std::min(lab_->size(), 2); ++i) spec.join.push_back(lab_->advertised(i));
-    const auto node = lab_->AddNode(spec);
-    EXPECT_TRUE(node.ok()) << node.status();
-    const std::string folder = lab_->File(*node, "conf.d");
-    EXPECT_EQ(mkdir(folder.c_str(), 0755), 0);
-    std::ofstream file(folder + "/store.toml");
-    file << "[store]\ncreate = true\npoll = \"" << poll << "\"\n";
-    if (server_ != nullptr) file << "password_file = \"" << folder_.File("sql.pass") << "\"\n";
-    if (has_kek_) file << "[encryption]\nkek = \"file:" << folder_.File("kek") << "\"\n";
-    return *node;
-  }
-
-  void StartCluster(int count, const std::string& poll = "500ms") {
-    for (int i = 0; i < count; ++i) AddNode(StoreUrl(), poll);
-    for (const int node : All()) ASSERT_TRUE(lab_->Start(node).ok());
-    ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(40))) << Views();
-  }
-
-  // ---- what a node says of the keys -------------------------------------------------------------
-
-  json::value Status(int node, bool ask = false) const {
-    const auto envelope = lab_->Get(node, absl::StrCat("/v1/keys/status", ask ? "?ask=1" : ""));
-    return envelope.ok() ? envelope->at("data") : json::value(json::object{});
-  }
-  int64_t ActiveIn(int node) const {
-    const json::value status = Status(node);
-    const json::value* active = status.as_object().if_contains("active");
-    return active == nullptr || !active->is_object() ? 0 : active->at("generation").as_int64();
-  }
-  // What the node itself seals with, by its own status.
-  std::string SealsWith(int node) const { return lab_->StatusText(node, "key.id"); }
-  bool AllSealWith(const std::vector<int>& nodes, const std::string& id) const {
-    return std::all_of(nodes.begin(), nodes.end(), [&](int node) { return SealsWith(node) == id; });
-  }
-  // Frames that the node dropped since its start because of a key.
-  int64_t KeyDrops(int node) const {
-    return lab_->StatusNumber(node, "frames.dropped.unknown_key") +
-           lab_->StatusNumber(node, "frames.dropped.bad_tag");
-  }
-  std::string Problem(const absl::StatusOr<json::value>& answer) const {
-    if (answer.ok()) return "ok";
-    return absl::StrCat(ErrorCode(answer.status()), ": ", answer.status().message());
-  }
-
-  // ---- steps ------------------------------------------------------------------------------------
-
-  int64_t Prepare(int node) {
-    const auto answer = lab_->Post(node, "/v1/keys/prepare", json::object{});
-    EXPECT_TRUE(answer.ok()) << Problem(answer);
-    if (!answer.ok()) return 0;
-    next_id_ = answer->at("data").at("id").as_string().c_str();
-    return answer->at("data").at("generation").as_int64();
-  }
-  // Until activation is allowed.
-  bool Activate(int node, int64_t generation) {
-    return lab_->WaitUntil(Seconds(20), [&] {
-      last_ =
-          Problem(lab_->Post(node, "/v1/keys/activate", json::object{{"generation", generation}}));
-      return last_ == "ok";
-    });
-  }
-  void Rotate(int node, const std::vector<int>& living) {
-    const int64_t generation = Prepare(node);
-    ASSERT_TRUE(Activate(node, generation)) << last_;
-    ASSERT_TRUE(lab_->WaitUntil(Seconds(20), [&] { return AllSealWith(living, next_id_); }))
-        << next_id_;
-  }
-  // The old key goes, everywhere.
-  void Remove(int node, int64_t generation) {
-    const bool done = lab_->WaitUntil(Seconds(20), [&] {
-      last_ =
-          Problem(lab_->Post(node, "/v1/keys/remove", json::object{{"generation", generation}}));
-      return last_ == "ok";
-    });
-    EXPECT_TRUE(done) << last_;
-  }
-  void Write(const std::string& value) {
-    const std::string sql =
-        "UPDATE Systems SET Value = '" + value + "' WHERE Name = 'ClusterEncryptionKey'";
-    if (server_ != nullptr) {
-      server_->Session(database_)->Run(sql);
-    } else {
-      RawSqlite(has_kek_ ? folder_.File("kek.db") : lab_->store_path()).Run(sql);
-    }
-  }
-  std::string StoreCode(int node) const {
-    const auto envelope = lab_->Get(node, "/v1/status");
-    if (!envelope.ok()) return std::string(envelope.status().message());
-    return json::serialize(envelope->at("data").at("store").at("code"));
-  }
-  bool AwaitCode(int node, const std::string& code) const {
-    return lab_->WaitUntil(Seconds(20), [&] { return StoreCode(node) == code; });
-  }
-
-  void ExpectNoKeyDrops(const std::vector<int>& nodes) const {
-    for (const int node : nodes) EXPECT_EQ(KeyDrops(node), 0) << lab_->name(node);
-  }
-
-  std::unique_ptr<DatabaseServer> server_;
-  std::string database_;
-  bool has_kek_ = false;
-  std::string next_id_;  // of the key that was prepared last
-  std::string last_;     // what the last step said
-};
 
 TEST_P(RotationTest, LosesNoFrameAndNoMember) {
   StartCluster(4);
@@ -273,7 +129,7 @@ TEST_P(RotationTest, TwoOperatorsAtOnceMakeOneKey) {
 INSTANTIATE_TEST_SUITE_P(Stores, RotationTest,
                          testing::Values(SqlDialect::kSqlite, SqlDialect::kPostgres,
                                          SqlDialect::kMysql),
-                         [](const auto& row) { return std::string(ToString(row.param)); });
+                         NameOfStore);
 
 // ---- where a store has to be of a certain kind --------------------------------------------------
 
@@ -327,8 +183,7 @@ TEST_P(ServerRotation, AMemberWithoutADatabaseTakesTheKeyFromOthers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, ServerRotation,
-                         testing::Values(SqlDialect::kPostgres, SqlDialect::kMysql),
-                         [](const auto& row) { return std::string(ToString(row.param)); });
+                         testing::Values(SqlDialect::kPostgres, SqlDialect::kMysql), NameOfStore);
 
 class FileRotation : public RotationTest {};
 
@@ -418,8 +273,7 @@ TEST_P(FileRotation, StoresThatAreNotSharedRefuse) {
   EXPECT_TRUE(lab_->AllAgree(All(), All())) << Views();
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, FileRotation, testing::Values(SqlDialect::kSqlite),
-                         [](const auto& row) { return std::string(ToString(row.param)); });
+INSTANTIATE_TEST_SUITE_P(Files, FileRotation, testing::Values(SqlDialect::kSqlite), NameOfStore);
 
 }  // namespace
 }  // namespace sotto
