@@ -358,13 +358,12 @@ TEST_F(Keys, ConsentToALockOutDoesNotLieInTheEnvironment) {
 TEST_F(Keys, ARefusedRemovalNamesWhoNeedsIt) {
   daemon_->Answer(
       "POST /v1/keys/remove",
-      Problem(409, "KEY_STILL_NEEDED", "gw-3 had generation 12 or an older one when last seen"),
-      409);
+      Problem(409, "KEY_STILL_NEEDED", "gw-3 seals with nothing newer than generation 12"), 409);
   daemon_->Answer("GET /v1/keys/status",
                   StatusOf({.active = 13, .gw2_held = 13, .gw2_sealing = 13}));
   const RunResult result = Ask({"remove", "12"});
   EXPECT_EQ(result.exit, 5);
-  EXPECT_THAT(result.err, HasSubstr("refused KEY_STILL_NEEDED: gw-3 had generation 12"));
+  EXPECT_THAT(result.err, HasSubstr("refused KEY_STILL_NEEDED: gw-3 seals with"));
   EXPECT_THAT(result.err, HasSubstr("  do      bring gw-3 back first, or `sotto forget gw-3`, or "
                                     "add `--yes-lock-out gw-3`\n"));
   // Without an answer about the members the page's own line stands.
@@ -385,6 +384,14 @@ TEST_F(Keys, StatusWaitsUntilNothingIsUnderWay) {
   EXPECT_THAT(result.err, HasSubstr("waiting for gw-2 to take generation 13"));
   EXPECT_THAT(result.err, HasSubstr("waiting for generation 13 to be activated"));
   EXPECT_THAT(result.err, HasSubstr("waiting for gw-2 to seal with generation 13"));
+  // Who holds the new key and does not seal with it needs the old one as well.
+  FakeDaemon lagging(dir_.File("l"));
+  lagging.Answer("POST /v1/keys/remove", Problem(409, "KEY_STILL_NEEDED", "two of them"), 409);
+  lagging.Answer("GET /v1/keys/status",
+                 StatusOf({.active = 13, .gw2_held = 13, .gw2_sealing = 12}));
+  EXPECT_THAT(RunSotto({"--target", dir_.File("l"), "keys", "remove", "12"}).err,
+              HasSubstr("  do      bring gw-2 and gw-3 back first, or `sotto forget gw-2`, "
+                        "`sotto forget gw-3`, or add `--yes-lock-out gw-2 --yes-lock-out gw-3`\n"));
   EXPECT_THAT(result.err, HasSubstr("the daemon's database (DB_REFUSED)"));
   EXPECT_THAT(result.out, HasSubstr("2 of 2 living members seal with it"));
 }
