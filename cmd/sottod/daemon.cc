@@ -32,7 +32,7 @@
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/process.h"
 #include "gossip/base/coded_error.h"
-#include "store/store_url.h"
+#include "store/database.h"
 
 namespace sotto {
 namespace {
@@ -130,7 +130,7 @@ absl::Status Daemon::Start(bool secrets_locked, bool accept_rollback) {
   view.node = parts_.node.get();
   view.log = log_;
   view.key_trouble_ns = &key_trouble_ns_;
-  view.store_url = RedactStoreUrl(config.store.url);
+  view.store_url = parts_.database->display_url();
   view.lasting_notes = CheckAdvertised(config, *parts_.node->View());
   if (!secrets_locked) {
     view.lasting_notes.push_back({"NO_SECURE_HEAP", NoteLevel::kNote,

@@ -246,7 +246,7 @@ TEST_F(KekVerbs, AStoreIsCopiedAndTheNextStepsAreSaid) {
   const RunResult done = RunSotto(words);
   EXPECT_EQ(done.exit, 0) << done.err;
   EXPECT_TRUE(Has(done.out, "copied and compared")) << done.out;
-  EXPECT_TRUE(Has(done.err, "set store.url = \"sqlite:")) << done.err;
+  EXPECT_TRUE(Has(done.err, "set store.url = \"sqlite:" + Path("t.db") + "\" (")) << done.err;
   ExpectNoSecret(done);
   EXPECT_EQ(RawSqlite(Path("t.db")).Run("SELECT Value FROM Systems"), Value());
   EXPECT_EQ(RawSqlite(Path("s.db")).Run("SELECT MovedTo FROM ClusterMoves"),

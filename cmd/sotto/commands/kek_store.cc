@@ -223,7 +223,7 @@ int RunCheck(Context& context, const Flags& flags) {
   const bool good = troubles.empty() && !IsMissing(looked->survey) && !is_lacked;
   const json::value envelope =
       LocalEnvelope("sotto.kek_check/1", {{"cluster", looked->target.cluster},
-                                          {"store", RedactStoreUrl(looked->target.url)},
+                                          {"store", looked->target.shown},
                                           {"ok", good},
                                           {"keks", rows},
                                           {"troubles", std::move(troubles)},
@@ -295,7 +295,7 @@ int RunRekey(Context& context, const Flags& flags) {
   const json::value file = report->backed_up ? json::value(flags.backup) : json::value(nullptr);
   const json::value envelope =
       LocalEnvelope("sotto.kek_rekey/1", {{"cluster", target->cluster},
-                                          {"store", RedactStoreUrl(target->url)},
+                                          {"store", target->shown},
                                           {"kek", ToString(target->policy.keks->active()->id())},
                                           {"dry_run", flags.dry_run},
                                           {"rollback", !flags.rollback.empty()},
