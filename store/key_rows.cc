@@ -320,9 +320,10 @@ absl::Status CheckRoom(const KeyRows& rows) {
   if (oldest != rows.keys.end()) {
     const std::vector<std::string> names = NeededBy(rows, oldest->generation);
     why = absl::StrCat("generation ", oldest->generation, " (", ToString(oldest->id), ")");
-    why = names.empty() ? absl::StrCat("remove ", why, " first")
-                        : absl::StrCat("bring back or forget ", absl::StrJoin(names, ", "),
-                                       ": on record is nothing newer than ", why);
+    why = names.empty()
+              ? absl::StrCat("remove ", why, " first")
+              : absl::StrCat("bring back or forget ", absl::StrJoin(names, ", "),
+                             ": by their records they seal with nothing newer than ", why);
   }
   return CodedError(absl::StatusCode::kResourceExhausted, "KEY_RING_FULL",
                     absl::StrCat(Keyring::kKeysMax, " keys are in use; ", why));

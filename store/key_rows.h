@@ -73,7 +73,7 @@ struct KeyRows {
   uint64_t newest() const;  // the highest generation, removed ones too; 0: none
 };
 
-// Who does not seal with a key newer than `generation` as far as its record says, by name.
+// Who does not seal with a key newer than `generation`, as far as its record says; by name.
 std::vector<std::string> NeededBy(const KeyRows& rows, uint64_t generation);
 
 // STORE_MOVED: the keys are changed in another store by now.

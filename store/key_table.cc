@@ -279,9 +279,9 @@ absl::Status KeyTable::Remove(const RemoveParams& params) {
     if (!needed.empty()) {
       return Forbidden(
           "KEY_STILL_NEEDED",
-          absl::StrCat(absl::StrJoin(needed, ", "), " had generation ", key->generation,
-                       " or an older one when last seen, and ", needed.size() == 1 ? "has" : "have",
-                       " no newer key on record"));
+          absl::StrCat(absl::StrJoin(needed, ", "), needed.size() == 1 ? " seals" : " seal",
+                       " with nothing newer than generation ", key->generation, ", as far as ",
+                       needed.size() == 1 ? "its record says" : "their records say"));
     }
     if (key->state == KeyState::kPrepared) SOTTO_RETURN_IF_ERROR(CheckUnused(rows, *key));
     // A raw UPDATE that is given up gives the row back.

@@ -20,7 +20,8 @@
 //   KEY_IN_USE         FAILED_PRECONDITION  the ACTIVE key, or one that members seal with already,
 //                                           cannot be removed
 //   KEY_NOT_SPREAD     FAILED_PRECONDITION  members that must hold it do not; it names them
-//   KEY_STILL_NEEDED   FAILED_PRECONDITION  members have no newer key on record; it names them
+//   KEY_STILL_NEEDED   FAILED_PRECONDITION  members seal with no newer key, as far as their records
+//                                           say; it names them
 //   KEY_RING_FULL      RESOURCE_EXHAUSTED   kKeysMax keys are not REMOVED
 //   KEY_RETURNS        FAILED_PRECONDITION  a retired or removed key was written into the row
 //   KEY_ID_COLLISION   ALREADY_EXISTS       another key of that id is there

@@ -121,7 +121,9 @@ RotationPlan PlanRotation(const KeyRows& rows, const std::vector<LivingMember>& 
           Blocked("KEY_STILL_NEEDED",
                   absl::StrCat("generation ", overdue->generation,
                                " is kept beyond its time: ", absl::StrJoin(names, ", "),
-                               names.size() == 1 ? " has" : " have", " no newer key on record"));
+                               names.size() == 1
+                                   ? " seals with nothing newer, as far as its record says"
+                                   : " seal with nothing newer, as far as their records say"));
     }
   }
   if (!is_due) return plan;

@@ -63,6 +63,14 @@ bool IsRefusal(std::string_view code) {
   return std::find(std::begin(kRefusals), std::end(kRefusals), code) != std::end(kRefusals);
 }
 
+bool MayPass(const absl::Status& status) {
+  const std::string code = ErrorCode(status);
+  if (code == "ROW_CHANGED" || code == "DB_CONFLICT") return true;
+  return !IsRefusal(code) && (status.code() == absl::StatusCode::kUnavailable ||
+                              status.code() == absl::StatusCode::kDeadlineExceeded ||
+                              status.code() == absl::StatusCode::kAborted);
+}
+
 ExitCode ExitCodeOf(const absl::Status& status) {
   const std::string code = ErrorCode(status);
   if (code.rfind("CONFIG_", 0) == 0) return kExitBadConfig;

@@ -17,6 +17,8 @@ std::vector<std::pair<std::string, std::string>> LinesOf(const absl::Status& sta
 
 // Whether a safety rule says no, whatever kind of status the code comes with: exit 5.
 bool IsRefusal(std::string_view code);
+// Whether a little time may heal it: the daemon starts or restarts, a row was just written.
+bool MayPass(const absl::Status& status);
 
 }  // namespace sotto::cli
 

@@ -48,7 +48,14 @@ Verb& Verb::Switch(const std::string& names, bool* target, const std::string& he
 
 Verb& Verb::Text(const std::string& names, std::string* target, const std::string& value,
                  const std::string& help) {
-  SetEnvironment(app_->add_option(names, *target, help)->type_name(value));
+  CLI::Option* option = app_->add_option(names, *target, help)->type_name(value);
+  // An empty FILE is a variable of a script that was not set, and never a wish.
+  if (value == "FILE") {
+    option->check([](const std::string& given) {
+      return given.empty() ? std::string("no file is named") : std::string();
+    });
+  }
+  SetEnvironment(option);
   return *this;
 }
 

@@ -33,7 +33,7 @@
 #include "cmd/sottod/process.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/unix_time.h"
-#include "store/store_url.h"
+#include "store/database.h"
 
 namespace sotto {
 namespace {
@@ -131,7 +131,7 @@ absl::Status Daemon::Start(bool secrets_locked, bool accept_rollback) {
   view.node = parts_.node.get();
   view.log = log_;
   view.key_trouble_ns = &key_trouble_ns_;
-  view.store_url = RedactStoreUrl(config.store.url);
+  view.store_url = parts_.database->display_url();
   view.lasting_notes = CheckAdvertised(config, *parts_.node->View());
   if (!secrets_locked) {
     view.lasting_notes.push_back({"NO_SECURE_HEAP", NoteLevel::kNote,

@@ -181,8 +181,8 @@ void KeyDesk::AddMembers(const KeyRows& rows, KeyOverview* out) const {
     const KeyRow* sealing = rows.FindLive(claim->sealing_id);
     // Its own number counts where there is no table to translate it. Neither number falls, so of
     // row and answer the higher one is the newer one.
-    const auto generation = [&rows](const KeyRow* row, uint64_t own) {
-      return row != nullptr ? row->generation : rows.keys.empty() ? own : 0;
+    const auto generation = [&rows](const KeyRow* row, uint64_t told) {
+      return row != nullptr ? row->generation : rows.keys.empty() ? told : 0;
     };
     const auto raise = [](std::optional<uint64_t>* known, uint64_t told) {
       if (told > known->value_or(0)) *known = told;

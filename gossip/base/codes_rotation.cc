@@ -44,7 +44,8 @@ constexpr CodeInfo kPages[] = {
      "Keys go from PREPARED to ACTIVE to RETIRED to REMOVED, and never back; exactly one is "
      "ACTIVE.",
      "sotto keys ls --removed shows the states; sotto keys verify checks the table"},
-    {"KEY_STILL_NEEDED", "A key cannot be removed: members have no newer one on record.",
+    {"KEY_STILL_NEEDED",
+     "A key cannot be removed: members do not seal with a newer one, as far as their records say.",
      "They were away during the rotation. Without this key nobody understands them until they "
      "reach the database or another member over TLS.",
      "Bring them back, or sotto forget NAME, or lock them out: --yes-lock-out NAME"},

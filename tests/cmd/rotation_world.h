@@ -82,12 +82,12 @@ class RotationWorld final : public cli::KeyCalls, public cli::Pause {
     status.as_of = "2026-11-21T14:02:11.000Z";
     status.store_ok = store_code.empty();
     status.store_code = store_code;
-    status.active = Ref(active);
+    status.active = NameOf(active);
     status.activated_at = activated_at;
-    if (next != 0) status.next = Ref(next);
+    if (next != 0) status.next = NameOf(next);
     for (const uint64_t old : retired) {
       const int64_t at = cli::ParseUtc(activated_at).value_or(0) + retire_after_s_ * 1000;
-      status.retiring.push_back({Ref(old), cli::FormatUtc(at)});
+      status.retiring.push_back({NameOf(old), cli::FormatUtc(at)});
     }
     status.retire_after_s = 86'400;
     for (const PaperMember& one : members) status.members.push_back(HolderOf(one));
@@ -103,7 +103,7 @@ class RotationWorld final : public cli::KeyCalls, public cli::Pause {
       next = active + 1;
       prepared_at_ = now;
     }
-    return cli::PreparedKey{Ref(next), Ref(active), kek, resumed};
+    return cli::PreparedKey{NameOf(next), NameOf(active), kek, resumed};
   }
 
   absl::Status Activate(uint64_t generation, const std::vector<std::string>& skip,
@@ -148,7 +148,7 @@ class RotationWorld final : public cli::KeyCalls, public cli::Pause {
   bool asked = true;  // every look so far asked the members
 
  private:
-  static cli::KeyRef Ref(uint64_t generation) {
+  static cli::KeyName NameOf(uint64_t generation) {
     return {generation, generation == 12   ? "9f3c-21aa"
                         : generation == 13 ? "41d0-77be"
                                            : "0000-0000"};

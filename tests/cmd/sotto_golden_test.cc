@@ -244,6 +244,40 @@ TEST_F(Golden, PingTellsWhatGetsThrough) {
       << three.out;
 }
 
+TEST_F(Golden, ManyPingsAreOneDocumentInJsonAndALineEachElsewhere) {
+  const auto answer = [](const std::string& udp, const std::string& tcp) {
+    return R"({"schema":"sotto.ping/1","observer":"gw-1","as_of":"2026-11-21T14:02:11.120Z",)"
+           R"("complete":true,"data":{"member":"gw-2","udp_s":)" +
+           udp + ",\"tcp_s\":" + tcp + "}}";
+  };
+  const char kCall[] = "GET /v1/ping/gw-2?timeout_s=2.000000";
+  const auto ping = [&](const std::vector<std::string>& answers, const char* format,
+                        int last_status = 200) {
+    FakeDaemon daemon(dir_.File("p"));
+    for (size_t i = 0; i < answers.size(); ++i) {
+      daemon.Answer(kCall, answers[i], i + 1 == answers.size() ? last_status : 200);
+    }
+    return RunSotto(
+        {"--target", dir_.File("p"), "ping", "gw-2", "-c", "3", "--interval", "1ms", "-o", format});
+  };
+  for (const char* format : {"json", "jsonl", "tsv", "table"}) {
+    const RunResult some =
+        ping({answer("0.001", "null"), answer("0.003", "null"), answer("null", "null")}, format);
+    EXPECT_EQ(some.exit, 3) << some.err;
+    ExpectGolden(std::string("pings.") + format + ".txt", some.out);
+  }
+  const RunResult none = ping({answer("null", "null")}, "json");
+  EXPECT_EQ(none.exit, 6) << none.err;
+  ExpectGolden("pings_none.json.txt", none.out);
+  // What was answered before the daemon went is told.
+  const RunResult broken = ping(
+      {answer("0.001", "0.002"), R"({"status":503,"code":"API_BUSY","title":"t","detail":"d"})"},
+      "json", 503);
+  EXPECT_EQ(broken.exit, 75) << broken.err;
+  EXPECT_NE(broken.out.find("\"sent\": 1,"), std::string::npos) << broken.out;
+  EXPECT_NE(broken.out.find("\"complete\": false"), std::string::npos) << broken.out;
+}
+
 TEST_F(Golden, WatchTellsHowThingsStandAndThenWhatChanges) {
   const std::string deploy =
       R"({"seq":883,"t":"2026-11-21T14:02:12.000Z","event":"user_event","member":"gw-2","by":[],)"

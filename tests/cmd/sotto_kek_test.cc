@@ -163,7 +163,7 @@ TEST_F(KekVerbs, MembersHaveToHaveLoadedTheKey) {
             cluster + R"(","members":[
                     {"name":"gw-1","state":"alive","living":true,"keks":)" +
             one + R"(},{"name":"gw-2","state":"suspect","living":true,"keks":)" + two +
-            R"(},{"name":"gw-3","state":"dead","living":false,"keks":null}]}})");
+            R"(},{"name":"gw-3","state":"dead","living":false,"in_store":true,"keks":null}]}})");
   };
   answer(kBoth, kOld);
   const RunResult lacking = Kek({"check"}, Both());
@@ -191,6 +191,7 @@ TEST_F(KekVerbs, MembersHaveToHaveLoadedTheKey) {
   answer(kBoth, kOld);
   const RunResult skipped = Kek({"rekey", "--skip", "gw-2", "--backup", Path("b")}, Both());
   EXPECT_EQ(skipped.exit, 0) << skipped.err;
+  EXPECT_TRUE(Has(skipped.err, "absent: gw-3;")) << skipped.err;
   EXPECT_NE(Value(), before);
   // Nor back to one that a member has given up.
   answer(R"(["OceLj9Qi5w0"])", kBoth);
@@ -220,6 +221,9 @@ TEST_F(KekVerbs, RekeyAndBack) {
   const RunResult again = Kek({"rekey"}, Both());
   EXPECT_TRUE(Has(again.out, "0 values wrapped")) << again.out;
 
+  const RunResult unset = Kek({"rekey", "--backup", ""}, Both());
+  EXPECT_EQ(unset.exit, 2) << unset.err;
+
   const RunResult blind = Kek({"rekey", "--rollback", Path("b")}, "file:" + Path("keks/new"));
   EXPECT_TRUE(Has(blind.err, "KEK_MISSING")) << blind.err;
   const RunResult back = Kek({"rekey", "--rollback", Path("b")}, Both());
@@ -246,7 +250,7 @@ TEST_F(KekVerbs, AStoreIsCopiedAndTheNextStepsAreSaid) {
   const RunResult done = RunSotto(words);
   EXPECT_EQ(done.exit, 0) << done.err;
   EXPECT_TRUE(Has(done.out, "copied and compared")) << done.out;
-  EXPECT_TRUE(Has(done.err, "set store.url = \"sqlite:")) << done.err;
+  EXPECT_TRUE(Has(done.err, "set store.url = \"sqlite:" + Path("t.db") + "\" (")) << done.err;
   ExpectNoSecret(done);
   EXPECT_EQ(RawSqlite(Path("t.db")).Run("SELECT Value FROM Systems"), Value());
   EXPECT_EQ(RawSqlite(Path("s.db")).Run("SELECT MovedTo FROM ClusterMoves"),

@@ -202,38 +202,56 @@ TEST_F(Keys, AStalledRotationIsExit3) {
   EXPECT_EQ(Posts().size(), 1u);
 }
 
+// Sends itself a signal once `sign` was written.
+class Trigger : public std::stringbuf {
+ public:
+  Trigger(int signal, std::string sign) : signal_(signal), sign_(std::move(sign)) {}
+
+ protected:
+  int sync() override {
+    if (signal_ != 0 && str().find(sign_) != std::string::npos) {
+      kill(getpid(), std::exchange(signal_, 0));
+    }
+    return 0;
+  }
+
+ private:
+  int signal_;
+  const std::string sign_;
+};
+
+RunResult RunUntilSignal(const std::vector<std::string>& args, int signal, std::string sign) {
+  Trigger text(signal, std::move(sign));
+  std::istringstream in;
+  std::ostringstream out;
+  std::ostream err(&text);
+  cli::Streams streams;
+  streams.in = &in;
+  streams.out = &out;
+  streams.err = &err;
+  RunResult result;
+  result.exit = cli::RunCli(args, streams);
+  result.out = out.str();
+  result.err = text.str();
+  return result;
+}
+
 TEST_F(Keys, CtrlCSaysHowToGoOn) {
   daemon_->Answer(kAsk, StatusOf({.next = 13}));
   daemon_->Answer("POST /v1/keys/prepare", Prepared(true));
   for (const int signal : {SIGINT, SIGTERM}) {
-    // The first line about gw-2 shows that it waits.
-    class Trigger : public std::stringbuf {
-     public:
-      explicit Trigger(int signal) : signal_(signal) {}
-
-     protected:
-      int sync() override {
-        if (signal_ != 0 && str().find("gw-2  waiting") != std::string::npos) {
-          kill(getpid(), std::exchange(signal_, 0));
-        }
-        return 0;
-      }
-
-     private:
-      int signal_;
-    };
-    Trigger text(signal);
-    std::istringstream in;
-    std::ostringstream out;
-    std::ostream err(&text);
-    cli::Streams streams;
-    streams.in = &in;
-    streams.out = &out;
-    streams.err = &err;
-    EXPECT_EQ(cli::RunCli({"--target", dir_.File("s"), "keys", "rotate"}, streams), 3);
-    EXPECT_THAT(text.str(), HasSubstr("error INTERRUPTED: stopped at 2/4"));
-    EXPECT_THAT(text.str(), HasSubstr("`sotto keys rotate` again: it resumes at 2/4"));
-    EXPECT_THAT(text.str(), HasSubstr("`sotto keys remove 13` to give the new key up"));
+    const RunResult rotate =
+        RunUntilSignal({"--target", dir_.File("s"), "keys", "rotate"}, signal, "gw-2  waiting");
+    EXPECT_EQ(rotate.exit, 3);
+    EXPECT_THAT(rotate.err, HasSubstr("error INTERRUPTED: stopped at 2/4"));
+    EXPECT_THAT(rotate.err, HasSubstr("`sotto keys rotate` again: it resumes at 2/4"));
+    EXPECT_THAT(rotate.err, HasSubstr("`sotto keys remove 13` to give the new key up"));
+    const RunResult wait = RunUntilSignal({"--target", dir_.File("s"), "keys", "status", "--wait"},
+                                          signal, "waiting for gw-2");
+    EXPECT_EQ(wait.exit, 3);
+    EXPECT_EQ(wait.out, "");
+    EXPECT_THAT(wait.err, HasSubstr("error INTERRUPTED: stopped after"));
+    EXPECT_THAT(wait.err, HasSubstr("still waiting for gw-2 to take generation 13"));
   }
 }
 
@@ -358,15 +376,22 @@ TEST_F(Keys, ConsentToALockOutDoesNotLieInTheEnvironment) {
 TEST_F(Keys, ARefusedRemovalNamesWhoNeedsIt) {
   daemon_->Answer(
       "POST /v1/keys/remove",
-      Problem(409, "KEY_STILL_NEEDED", "gw-3 had generation 12 or an older one when last seen"),
-      409);
+      Problem(409, "KEY_STILL_NEEDED", "gw-3 seals with nothing newer than generation 12"), 409);
   daemon_->Answer("GET /v1/keys/status",
                   StatusOf({.active = 13, .gw2_held = 13, .gw2_sealing = 13}));
   const RunResult result = Ask({"remove", "12"});
   EXPECT_EQ(result.exit, 5);
-  EXPECT_THAT(result.err, HasSubstr("refused KEY_STILL_NEEDED: gw-3 had generation 12"));
+  EXPECT_THAT(result.err, HasSubstr("refused KEY_STILL_NEEDED: gw-3 seals with"));
   EXPECT_THAT(result.err, HasSubstr("  do      bring gw-3 back first, or `sotto forget gw-3`, or "
                                     "add `--yes-lock-out gw-3`\n"));
+  // Who holds the new key and does not seal with it needs the old one as well.
+  FakeDaemon lagging(dir_.File("l"));
+  lagging.Answer("POST /v1/keys/remove", Problem(409, "KEY_STILL_NEEDED", "two of them"), 409);
+  lagging.Answer("GET /v1/keys/status",
+                 StatusOf({.active = 13, .gw2_held = 13, .gw2_sealing = 12}));
+  EXPECT_THAT(RunSotto({"--target", dir_.File("l"), "keys", "remove", "12"}).err,
+              HasSubstr("  do      bring gw-2 and gw-3 back first, or `sotto forget gw-2`, "
+                        "`sotto forget gw-3`, or add `--yes-lock-out gw-2 --yes-lock-out gw-3`\n"));
   // Without an answer about the members the page's own line stands.
   FakeDaemon silent(dir_.File("q"));
   silent.Answer("POST /v1/keys/remove", Problem(409, "KEY_STILL_NEEDED", "gw-3 needs it"), 409);

@@ -265,12 +265,19 @@ TEST(Screens, Refusals) {
   RotationWorld needed;
   MakeUsual(needed);
   needed.Fail("remove", Refused("KEY_STILL_NEEDED",
-                                "gw-6 had generation 12 or an older one when "
-                                "last seen, and has no newer key on record"));
+                                "gw-6 seals with nothing newer than generation "
+                                "12, as far as its record says"));
   const Shown kept = RunIt(needed, {.now = true}, "auto");
   EXPECT_EQ(kept.exit, 5);
   EXPECT_THAT(needed.calls, ElementsAre("prepare", "activate 13 retire 0", "remove 12"));
   ExpectGolden("rotate.needed.auto.txt", kept.text);
+  // Whoever was skipped needs it as well.
+  RotationWorld skipped;
+  MakeUsual(skipped);
+  skipped.member("gw-3").takes_after = kNever;
+  skipped.Fail("remove", Refused("KEY_STILL_NEEDED", "two of them"));
+  EXPECT_THAT(RunIt(skipped, {.skip = {"gw-3"}, .now = true}, "plain").text,
+              HasSubstr("do      bring gw-3 and gw-6 back first, then `sotto keys remove 12`\n"));
 }
 
 TEST(Steps, NothingIsActivatedBeforeAllThatLiveHoldIt) {

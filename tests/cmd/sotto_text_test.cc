@@ -86,6 +86,8 @@ TEST(Words, JoinCountAndQuote) {
   EXPECT_EQ(HumanCount(999), "999");
   EXPECT_EQ(ShellQuote("/a/b.c"), "/a/b.c");
   EXPECT_EQ(ShellQuote("a b'c"), "'a b'\\''c'");
+  EXPECT_EQ(RepeatFlag("--skip", {"gw-1", "a b"}), " --skip gw-1 --skip 'a b'");
+  EXPECT_EQ(RepeatFlag("--skip", {}), "");
 }
 
 TEST(JsonText, WritesNumbersPlainlyAndEscapesEverythingThatActs) {

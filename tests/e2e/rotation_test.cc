@@ -52,13 +52,11 @@ TEST_P(RotationTest, MembersThatWereAwayComeBackByThemselves) {
   const auto refused = lab_->Post(0, "/v1/keys/remove", json::object{{"generation", 1}});
   EXPECT_NE(Problem(refused).find("n3"), std::string::npos) << Problem(refused);
 
-  const auto back = Lab::Clock::now();
   ASSERT_TRUE(lab_->Start(2).ok());
   lab_->process(3)->Signal(SIGCONT);
   lab_->relay()->Heal();
   EXPECT_TRUE(lab_->WaitAgree(All(), All(), Seconds(15))) << Views();
   EXPECT_TRUE(lab_->WaitUntil(Seconds(15), [&] { return AllSealWith(All(), next_id_); }));
-  EXPECT_LT(Lab::Clock::now() - back, Seconds(20));
   Remove(0, 1);
 }
 
@@ -215,6 +213,38 @@ TEST_P(FileRotation, AnOldBackupIsRefusedAndMended) {
   for (const int node : {0, 1}) EXPECT_TRUE(AwaitCode(node, "null")) << StoreCode(node);
   ASSERT_TRUE(lab_->Start(2).ok());
   EXPECT_TRUE(lab_->WaitAgree(All(), All(), Seconds(20))) << Views();
+  EXPECT_TRUE(AllSealWith(All(), id));
+}
+
+// What somebody has damaged in either table is seen at once, and mended from what a node holds.
+TEST_P(FileRotation, ADamagedValueIsFoundAndMended) {
+  StartCluster(2);
+  RawSqlite database(lab_->store_path());
+  const auto faults = [&](bool repair) {
+    const auto answer = lab_->Post(0, "/v1/keys/verify", json::object{{"repair", repair}});
+    EXPECT_TRUE(answer.ok()) << Problem(answer);
+    std::string out;
+    if (!answer.ok()) return out;
+    for (const json::value& check : answer->at("data").as_array()) {
+      if (!check.at("ok").as_bool()) absl::StrAppend(&out, check.at("name").as_string().c_str());
+    }
+    return out;
+  };
+  const std::string id = SealsWith(0);
+  for (const char* damage : {"UPDATE Systems SET Value = 'junk'",
+                             "UPDATE ClusterKeys SET Value = 'zzz' WHERE State = 'ACTIVE'"}) {
+    database.Run(damage);
+    EXPECT_NE(faults(false), "") << damage;
+  }
+  EXPECT_EQ(faults(true), "");
+  for (const int node : All()) EXPECT_TRUE(AwaitCode(node, "null")) << StoreCode(node);
+  // The copy of the ACTIVE key in the other table is good for a start.
+  database.Run("UPDATE ClusterKeys SET Value = 'zzz' WHERE State = 'ACTIVE'");
+  lab_->Kill(1);
+  ASSERT_TRUE(lab_->Start(1).ok());
+  ASSERT_TRUE(lab_->WaitAgree(All(), All(), Seconds(20))) << Views();
+  EXPECT_NE(StoreCode(1), "null");
+  EXPECT_EQ(faults(true), "");
   EXPECT_TRUE(AllSealWith(All(), id));
 }
 

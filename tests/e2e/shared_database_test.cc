@@ -146,7 +146,7 @@ TEST_P(SharedDatabase, NodesWithoutContactsFindEachOther) {
   EXPECT_TRUE(lab_->WaitUntil(Seconds(10), [&] { return Sql(count) == "7"; })) << Sql(count);
 }
 
-// A role that may only read finds others, and says that it is not found.
+// What it cannot write, and so does not find others by, is told.
 TEST_P(SharedDatabase, AWriteThatIsRefusedIsToldByHealth) {
   AddNode(/*contacts=*/false);
   ASSERT_TRUE(lab_->Start(0).ok());
@@ -163,6 +163,31 @@ TEST_P(SharedDatabase, AWriteThatIsRefusedIsToldByHealth) {
   EXPECT_TRUE(lab_->WaitUntil(Seconds(15), told));
   Sql("ALTER TABLE ClusterDiscovery RENAME COLUMN SeenAt TO LastPingAt");
   EXPECT_TRUE(lab_->WaitUntil(Seconds(15), [&] { return !told(); }));
+}
+
+// A role with rights on Systems alone: the node runs on the row, and says when somebody changes it.
+TEST_P(SharedDatabase, TheRowAloneServesWhoMayNotHaveMore) {
+  Sql("CREATE TABLE Systems (Name VARCHAR(64) PRIMARY KEY, Value VARCHAR(1024))");
+  Sql("INSERT INTO Systems VALUES ('ClusterEncryptionKey', "
+      "'g4iNkpecoaaruLW6v8TJzg==')");
+  if (GetParam() == SqlDialect::kPostgres) Sql("GRANT SELECT ON Systems TO reader");
+  LabNodeSpec spec;
+  spec.store_url =
+      server_->TcpUrl(database_, "localhost", server_->TlsParameters(), DatabaseServer::kReader);
+  const auto node = lab_->AddNode(spec);
+  ASSERT_TRUE(node.ok()) << node.status();
+  ASSERT_EQ(mkdir(lab_->File(*node, "conf.d").c_str(), 0755), 0);
+  std::ofstream(lab_->File(*node, "conf.d/store.toml"))
+      << "[store]\npassword_file = \"" << folder_.File("sql.pass")
+      << "\"\npoll = \"200ms\"\n[discovery]\nenabled = false\n";
+  ASSERT_TRUE(lab_->Start(*node).ok());
+  ASSERT_TRUE(AwaitStatus(*node, "ok", "true")) << StatusOf(*node, "code");
+  EXPECT_NE(lab_->LogOf(*node).find("no_key_table"), std::string::npos);
+  EXPECT_TRUE(Holds(Millis(600), [&] { return StatusOf(*node, "ok") == "true"; }));
+  Sql("UPDATE Systems SET Value = 'hYqPlJmeo6itsre8wcbL0NXa3+Tp7vP4'");
+  EXPECT_TRUE(AwaitStatus(*node, "code", "\"KEY_CHANGED\"")) << StatusOf(*node, "code");
+  Sql("UPDATE Systems SET Value = 'g4iNkpecoaaruLW6v8TJzg=='");
+  EXPECT_TRUE(AwaitStatus(*node, "ok", "true")) << StatusOf(*node, "code");
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, SharedDatabase,

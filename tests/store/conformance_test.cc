@@ -344,7 +344,7 @@ TEST(Conformance, ALockedTableIsToldAtTheDeadline) {
     const auto took = steady_clock::now() - start;
     EXPECT_THAT(status, HasCode("DB_LOCKED"));
     EXPECT_GE(took, milliseconds(1000));
-    EXPECT_LE(took, milliseconds(3500));
+    EXPECT_LE(took, milliseconds(10'000));
   }
   // Who waits long enough gets through.
   absl::StatusOr<std::string> value;

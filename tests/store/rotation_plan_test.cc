@@ -114,7 +114,7 @@ TEST(RotationPlan, RemovesWhatNobodyNeedsAfterItsTime) {
   plan = Plan(rows, kNow + kDay + 60'000);
   EXPECT_EQ(plan.step, RotationStep::kNone);
   EXPECT_THAT(plan.blocked, HasCode("KEY_STILL_NEEDED"));
-  EXPECT_THAT(std::string(plan.blocked.message()), HasSubstr("c has"));
+  EXPECT_THAT(std::string(plan.blocked.message()), HasSubstr("c seals with nothing newer"));
 }
 
 TEST(RotationPlan, ANeededKeyDoesNotStopTheSchedule) {

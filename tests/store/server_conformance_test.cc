@@ -154,7 +154,7 @@ TEST(ServerConformance, ASilentServerHoldsNobodyBeyondTheDeadline) {
                                               silent.port(), "/db", Server().TlsParameters())}) {
     const auto start = steady_clock::now();
     EXPECT_THAT(OpenSystemsTable(url, Within(milliseconds(400))), HasCode("DB_TIMEOUT"));
-    EXPECT_LT(steady_clock::now() - start, milliseconds(3000));
+    EXPECT_LT(steady_clock::now() - start, milliseconds(10'000));
   }
 }
 

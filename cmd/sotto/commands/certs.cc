@@ -13,6 +13,7 @@
 #include "cmd/sotto/api_client.h"
 #include "cmd/sotto/commands/commands.h"
 #include "cmd/sotto/commands/local_files.h"
+#include "cmd/sotto/commands/store_target.h"
 #include "cmd/sotto/complaint.h"
 #include "cmd/sotto/output/json_text.h"
 #include "cmd/sotto/output/render.h"
@@ -72,11 +73,7 @@ absl::Status WritePair(const std::string& stem, const PemPair& pair) {
 }
 
 absl::Status CreateCa(const Flags& flags) {
-  if (!IsValidClusterName(flags.cluster)) {
-    return CodedError(
-        absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
-        "\"" + flags.cluster + "\" is no cluster's name: 1 to 40 of A-Z a-z 0-9 . _ -");
-  }
+  SOTTO_RETURN_IF_ERROR(CheckClusterName(flags.cluster));
   const std::string stem = flags.dir + "/ca";
   SOTTO_RETURN_IF_ERROR(MustNotExist(stem + ".key"));
   SOTTO_RETURN_IF_ERROR(MustNotExist(stem + ".crt"));

@@ -18,7 +18,11 @@ std::optional<KekHolders> KekHolders::Ask(const Context& context, const std::str
   if (!status.ok() || status->cluster != cluster) return std::nullopt;
   KekHolders out;
   for (const KeyHolder& member : status->members) {
-    if (member.living) out.living_.push_back(member);
+    if (member.living) {
+      out.living_.push_back(member);
+    } else if (member.in_store && IsKnown(member)) {
+      out.absent_.push_back(member.name);
+    }
   }
   return out;
 }
@@ -62,10 +66,9 @@ absl::Status KekHolders::Check(const std::vector<KekId>& keks,
   }
   note(Silent(), "does not say what it has loaded");
   if (stops.empty()) return absl::OkStatus();
-  std::string again = "sotto kek rekey";
-  std::set<std::string> all(skip.begin(), skip.end());
-  all.insert(stops.begin(), stops.end());
-  for (const std::string& name : all) again += " --skip " + ShellQuote(name);
+  stops.insert(skip.begin(), skip.end());
+  const std::string again =
+      "sotto kek rekey" + RepeatFlag("--skip", std::vector(stops.begin(), stops.end()));
   return WithLine(
       WithLine(
           WithLine(CodedError(absl::StatusCode::kFailedPrecondition, "KEK_NOT_LOADED",

@@ -25,6 +25,8 @@ class KekHolders {
   std::vector<std::string> Lacking(const KekId& kek) const;
   // Living, and without an answer.
   std::vector<std::string> Silent() const;
+  // Dead, and known to the store.
+  const std::vector<std::string>& Absent() const { return absent_; }
   // KEK_NOT_LOADED: a member that is not to `skip` lacks one of them, or does not say.
   absl::Status Check(const std::vector<KekId>& keks, const std::vector<std::string>& skip) const;
 
@@ -32,6 +34,7 @@ class KekHolders {
   std::vector<std::string> NamesOf(const KekId& kek, bool having) const;
 
   std::vector<KeyHolder> living_;
+  std::vector<std::string> absent_;
 };
 
 }  // namespace sotto::cli

@@ -55,6 +55,8 @@ struct Looked {
 absl::StatusOr<Looked> Look(const Context& context, const Flags& flags) {
   Looked out;
   SOTTO_ASSIGN_OR_RETURN(out.target, StoreTargetOf(context, flags.store));
+  // Whatever the configuration allows: a look makes nothing.
+  out.target.options.create = false;
   SOTTO_ASSIGN_OR_RETURN(const auto database, OpenDatabase(out.target.url, out.target.options));
   SOTTO_ASSIGN_OR_RETURN(out.survey, SurveyStore(*database, out.target.cluster, out.target.policy,
                                                  DeadlineIn(context.TimeoutOr(kLookSeconds))));
@@ -223,7 +225,7 @@ int RunCheck(Context& context, const Flags& flags) {
   const bool good = troubles.empty() && !IsMissing(looked->survey) && !is_lacked;
   const json::value envelope =
       LocalEnvelope("sotto.kek_check/1", {{"cluster", looked->target.cluster},
-                                          {"store", RedactStoreUrl(looked->target.url)},
+                                          {"store", looked->target.shown},
                                           {"ok", good},
                                           {"keks", rows},
                                           {"troubles", std::move(troubles)},
@@ -254,6 +256,10 @@ absl::StatusOr<RekeyReport> Change(Context& context, const Flags& flags,
   if (!file.empty()) params.also_owner = FolderOwner(FolderOf(file));
   params.allow = [&](const std::vector<KekId>& keks) {
     const auto holders = KekHolders::Ask(context, target.cluster);
+    if (holders && !holders->Absent().empty()) {
+      context.Note("absent: " + JoinWords(holders->Absent()) +
+                   "; without the key-encryption key they do not start again");
+    }
     if (holders) return holders->Check(keks, flags.skip);
     context.Note("no sottod of this cluster answers here: whether every member has loaded " +
                  ToString(keks.front()) + " is not known");
@@ -292,10 +298,13 @@ int RunRekey(Context& context, const Flags& flags) {
   for (const auto& [where, why] : report->skipped) {
     skipped.push_back(json::object{{"where", where}, {"why", why}});
   }
+  if (!flags.backup.empty() && !report->backed_up && !flags.dry_run && report->changed == 0) {
+    context.Note("nothing was to be changed: " + flags.backup + " was not written");
+  }
   const json::value file = report->backed_up ? json::value(flags.backup) : json::value(nullptr);
   const json::value envelope =
       LocalEnvelope("sotto.kek_rekey/1", {{"cluster", target->cluster},
-                                          {"store", RedactStoreUrl(target->url)},
+                                          {"store", target->shown},
                                           {"kek", ToString(target->policy.keks->active()->id())},
                                           {"dry_run", flags.dry_run},
                                           {"rollback", !flags.rollback.empty()},

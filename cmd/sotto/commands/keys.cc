@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include "cmd/config/check_config.h"
 #include "cmd/sotto/commands/commands.h"
 #include "cmd/sotto/commands/local_files.h"
 #include "cmd/sotto/commands/store_target.h"
@@ -21,7 +20,6 @@
 #include "cmd/sotto/verb.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/member.h"
 #include "store/cluster_key.h"
 #include "store/file_rules.h"
 #include "store/key_table.h"
@@ -49,22 +47,6 @@ struct SecretText {
   ~SecretText() { WipeText(&text); }
 };
 
-// --cluster, or what the configuration says.
-absl::StatusOr<std::string> ClusterName(const Context& context, const std::string& given) {
-  std::string cluster = given;
-  if (cluster.empty()) {
-    auto config = LoadSettings(context);
-    if (!config.ok()) {
-      return WithLine(WithContext(config.status(), "the cluster's name is part of a fingerprint"),
-                      "do", "add --cluster NAME, or --config FILE");
-    }
-    cluster = config->node.cluster;
-  }
-  if (IsValidClusterName(cluster)) return cluster;
-  return CodedError(absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
-                    "\"" + cluster + "\" is no cluster's name: 1 to 40 of A-Z a-z 0-9 . _ -");
-}
-
 absl::StatusOr<ClusterKeyRef> GenerateTo(const Flags& flags, const std::string& cluster) {
   const size_t bytes = flags.bits == "128" ? 16 : flags.bits == "192" ? 24 : 32;
   // Chance makes a text that could be taken for hex, or bytes that look weak, about never; drawing
@@ -89,7 +71,8 @@ int GenerateKey(Context& context, const Flags& flags) {
     complaint.Add("why", "a key is never printed");
     return context.Fail(complaint.Add("do", "sotto keys generate --to cluster.key"));
   }
-  const auto cluster = ClusterName(context, flags.store.cluster);
+  const auto cluster =
+      ClusterOf(context, flags.store.cluster, "the cluster's name is part of a fingerprint");
   if (!cluster.ok()) return context.Fail(cluster.status());
   const auto key = GenerateTo(flags, *cluster);
   if (!key.ok()) return context.Fail(key.status());
@@ -159,23 +142,18 @@ absl::StatusOr<KeyTable::Prepared> ImportPrepared(Context& context, const Flags&
 
 int ImportKeyPrepared(Context& context, const Flags& flags, const StoreTarget& target) {
   const auto prepared = ImportPrepared(context, flags, target);
-  if (!prepared.ok()) {
-    Complaint complaint = ComplaintOf(prepared.status());
-    if (complaint.code == "USAGE") complaint.exit = kExitUsage;
-    return context.Fail(complaint);
-  }
+  if (!prepared.ok()) return context.Fail(prepared.status());
   const std::string id = ToString(prepared->id);
-  const std::string url = RedactStoreUrl(target.url);
   const std::string generation = std::to_string(prepared->generation);
   const json::value envelope = LocalEnvelope("sotto.key/1", {{"id", id},
                                                              {"generation", prepared->generation},
                                                              {"state", "prepared"},
                                                              {"cluster", target.cluster},
-                                                             {"store", url},
+                                                             {"store", target.shown},
                                                              {"created", !prepared->resumed}});
   const int exit = PrintDone(context, envelope,
                              "key " + id + (prepared->resumed ? " was" : " is") + " PREPARED" +
-                                 (prepared->resumed ? " before" : "") + " in " + url +
+                                 (prepared->resumed ? " before" : "") + " in " + target.shown +
                                  " as generation " + generation);
   context.Note("once it is on every host: sotto keys activate " + generation);
   return exit;
@@ -191,25 +169,20 @@ int ImportKey(Context& context, const Flags& flags) {
   if (!target.ok()) return context.Fail(target.status());
   if (flags.prepared) return ImportKeyPrepared(context, flags, *target);
   const auto stored = Import(context, flags, *target);
-  if (!stored.ok()) {
-    Complaint complaint = ComplaintOf(stored.status());
-    if (complaint.code == "USAGE") complaint.exit = kExitUsage;
-    return context.Fail(complaint);
-  }
+  if (!stored.ok()) return context.Fail(stored.status());
   const std::string id = ToString(stored->key->id());
-  const std::string url = RedactStoreUrl(target->url);
   const json::value envelope = LocalEnvelope(
       "sotto.key/1",
       {{"id", id},
        {"algorithm", std::string(ToString(stored->key->algorithm()))},
        {"cluster", target->cluster},
-       {"store", url},
+       {"store", target->shown},
        {"row", stored->row},
        {"kek", stored->kek ? json::value(ToString(*stored->kek)) : json::value(nullptr)},
        {"created", stored->created}});
   return PrintDone(context, envelope,
                    "key " + id + (stored->created ? " now stands" : " stood already") + " in " +
-                       url + ", row " + stored->row +
+                       target->shown + ", row " + stored->row +
                        (stored->kek ? ", wrapped under " + ToString(*stored->kek) : ""));
 }
 

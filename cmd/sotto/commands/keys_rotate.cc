@@ -1,7 +1,6 @@
 // sotto keys rotate: the whole rotation, watched; and what it would do.
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <chrono>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -10,8 +9,8 @@
 
 #include "cmd/sotto/api_client.h"
 #include "cmd/sotto/commands/keys.h"
+#include "cmd/sotto/commands/real_pause.h"
 #include "cmd/sotto/complaint.h"
-#include "cmd/sotto/interrupt.h"
 #include "cmd/sotto/output/json_text.h"
 #include "cmd/sotto/output/render.h"
 #include "cmd/sotto/output/text.h"
@@ -32,19 +31,6 @@ struct Flags {
   std::string retire_after;
   bool now = false;
   bool dry_run = false;
-};
-
-class RealPause final : public Pause {
- public:
-  double Now() override {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-  }
-  bool Sleep(double seconds) override { return interrupt_.Sleep(seconds); }
-  bool interrupted() const override { return interrupt_.raised(); }
-
- private:
-  Interrupt interrupt_;
 };
 
 std::vector<std::string> NamesOf(const Picture& picture, NodeProgress::Kind kind) {

@@ -49,7 +49,7 @@ int RunPrepare(Context& context) {
   const auto envelope = client->Post("/v1/keys/prepare", json::object());
   if (!envelope.ok()) return context.Fail(envelope.status());
   const json::value& data = Member(*envelope, "data");
-  const KeyRef key{CountOf(Member(data, "generation")), TextOf(Member(data, "id"))};
+  const KeyName key{CountOf(Member(data, "generation")), TextOf(Member(data, "id"))};
   const std::string kek = TextOf(Member(data, "kek"));
   const int exit = PrintDone(
       context, *envelope,
@@ -61,23 +61,17 @@ int RunPrepare(Context& context) {
 }
 
 // Members that the last look gives a reason for, for the lines of a refusal; none where there is no
-// answer.
+// answer, or too many to name.
 std::vector<std::string> NamesWhere(const ApiClient& client,
                                     const std::function<bool(const KeyHolder&)>& where) {
   std::vector<std::string> names;
   const auto envelope = client.Get("/v1/keys/status");
   if (!envelope.ok()) return names;
   for (const KeyHolder& member : ReadKeyStatus(*envelope).members) {
-    if (IsKnown(member) && where(member)) names.push_back(member.name);
+    if (where(member)) names.push_back(member.name);
   }
   if (names.size() > kNamesMax) names.clear();
   return names;
-}
-
-std::string FlagsOf(const char* flag, const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += std::string(" ") + flag + " " + ShellQuote(name);
-  return text;
 }
 
 void ReplaceDo(Complaint* complaint, const std::vector<std::string>& lines) {
@@ -101,7 +95,7 @@ int ActivateRefused(Context& context, const ApiClient& client, const Flags& flag
         }
       }
       lines.push_back("or go on without: sotto keys activate " + std::to_string(generation) +
-                      FlagsOf("--skip", lacking));
+                      RepeatFlag("--skip", lacking));
     }
     ReplaceDo(&complaint, lines);
   }
@@ -133,11 +127,9 @@ int RemoveRefused(Context& context, const ApiClient& client, const Flags& flags,
                   uint64_t generation, const absl::Status& status) {
   Complaint complaint = ComplaintOf(status);
   if (complaint.code == "KEY_STILL_NEEDED") {
-    // As the daemon counts: whoever has no newer key on record.
     const std::vector<std::string> needy = NamesWhere(client, [&](const KeyHolder& member) {
-      return member.in_store && member.held.value_or(0) <= generation &&
-             std::find(flags.lock_out.begin(), flags.lock_out.end(), member.name) ==
-                 flags.lock_out.end();
+      return NeedsKey(member, generation) && std::find(flags.lock_out.begin(), flags.lock_out.end(),
+                                                       member.name) == flags.lock_out.end();
     });
     if (!needy.empty()) {
       std::vector<std::string> all = flags.lock_out;
@@ -148,7 +140,7 @@ int RemoveRefused(Context& context, const ApiClient& client, const Flags& flags,
       }
       ReplaceDo(&complaint,
                 {"bring " + JoinWords(needy) + " back first, or " + JoinWords(forget, ", ") +
-                 ", or add `" + FlagsOf("--yes-lock-out", all).substr(1) + "`"});
+                 ", or add `" + RepeatFlag("--yes-lock-out", all).substr(1) + "`"});
     }
   }
   return context.Fail(complaint);
@@ -188,7 +180,11 @@ absl::StatusOr<uint64_t> ParseGeneration(const std::string& word) {
 absl::StatusOr<std::optional<int64_t>> ParseRetireAfter(const std::string& text) {
   if (text.empty()) return std::nullopt;
   const auto seconds = ParseDuration(text);
-  if (seconds && *seconds <= 3650.0 * 86'400) return static_cast<int64_t>(*seconds + 0.5);
+  // A number alone is seconds elsewhere; here, who writes 1 means a day.
+  const bool has_unit = text == "0" || text.back() > '9';
+  if (seconds && has_unit && *seconds <= 3650.0 * 86'400) {
+    return static_cast<int64_t>(*seconds + 0.5);
+  }
   return UsageError("--retire-after wants a time such as 24h, 7d or 0, got \"" + text + "\"",
                     "sotto keys rotate --retire-after 24h");
 }
@@ -225,7 +221,7 @@ void AddKeysRemove(Verb& keys) {
       // Consent does not lie about in an environment.
       .ListOfWords("--yes-lock-out", &flags->lock_out, "MEMBER",
                    "a member that may lose its only key (repeat)")
-      .Example("sotto keys remove 12", "refused while a member has no newer key")
+      .Example("sotto keys remove 12", "refused while a member seals with no newer one")
       .Run([&context, flags] { return RunRemove(context, *flags); });
 }
 

@@ -40,12 +40,6 @@ absl::StatusOr<json::value> FetchMembers(const ApiClient& client, const Flags& f
   return envelope;
 }
 
-int FailList(Context& context, const absl::Status& status) {
-  Complaint complaint = ComplaintOf(status);
-  if (complaint.code == "USAGE") complaint.exit = kExitUsage;
-  return context.Fail(complaint);
-}
-
 // A name that nobody has: the nearest one that somebody has.
 absl::Status WithNearest(const ApiClient& client, const std::string& name, absl::Status status) {
   if (ErrorCode(status) != "MEMBER_UNKNOWN") return status;
@@ -86,7 +80,7 @@ class Watch {
     handler.on_event = [this](const StreamEvent& event) { return OnEvent(event); };
     handler.on_tick = [this] { return OnTick(); };
     const absl::Status status = client_.Stream("/v1/stream", handler);
-    if (!failure_.ok()) return FailList(context_, failure_);
+    if (!failure_.ok()) return context_.Fail(failure_);
     return status.ok() ? exit_ : context_.Fail(status);
   }
 
@@ -147,7 +141,7 @@ int ListMembers(Context& context, const Flags& flags) {
   if (!client.ok()) return context.Fail(client.status());
   if (flags.watch) return Watch(context, *client, flags).Run();
   const auto envelope = FetchMembers(*client, flags);
-  if (!envelope.ok()) return FailList(context, envelope.status());
+  if (!envelope.ok()) return context.Fail(envelope.status());
   return PrintList(context, *envelope, MembersView(*envelope, flags.columns));
 }
 

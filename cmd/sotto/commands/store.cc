@@ -3,7 +3,9 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "cmd/config/schema.h"
 #include "cmd/sotto/commands/commands.h"
 #include "cmd/sotto/commands/local_files.h"
 #include "cmd/sotto/commands/store_target.h"
@@ -13,9 +15,7 @@
 #include "cmd/sotto/output/text.h"
 #include "cmd/sotto/progress.h"
 #include "cmd/sotto/verb.h"
-#include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/member.h"
 #include "store/open_store.h"
 #include "store/store_copy.h"
 
@@ -29,21 +29,6 @@ constexpr double kCopySeconds = 60;
 struct Flags {
   std::string from, to, password_from, password_to, cluster;
 };
-
-absl::StatusOr<std::string> ClusterOf(const Context& context, const Flags& flags) {
-  std::string cluster = flags.cluster;
-  if (cluster.empty()) {
-    const auto config = LoadSettings(context);
-    if (!config.ok()) {
-      return WithLine(WithContext(config.status(), "the name of the cluster to copy"), "do",
-                      "add --cluster NAME, or --config FILE");
-    }
-    cluster = config->node.cluster;
-  }
-  if (IsValidClusterName(cluster)) return cluster;
-  return CodedError(absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
-                    "\"" + cluster + "\" is no cluster's name: 1 to 40 of A-Z a-z 0-9 . _ -");
-}
 
 absl::StatusOr<std::shared_ptr<Database>> Open(const std::string& url,
                                                const std::string& password_file, bool create,
@@ -71,9 +56,13 @@ const char* WordsOf(int step) {
   }
 }
 
-absl::StatusOr<StoreCopyReport> Copy(Context& context, const Flags& flags,
-                                     const std::string& cluster, const std::string& from,
-                                     const std::string& to) {
+struct Copied {
+  std::string from, to;  // for people
+  StoreCopyReport report;
+};
+
+absl::StatusOr<Copied> Copy(Context& context, const Flags& flags, const std::string& cluster,
+                            const std::string& from, const std::string& to) {
   const auto limit =
       std::chrono::milliseconds(static_cast<int64_t>(context.TimeoutOr(kCopySeconds) * 1000));
   SOTTO_ASSIGN_OR_RETURN(const auto source,
@@ -88,7 +77,8 @@ absl::StatusOr<StoreCopyReport> Copy(Context& context, const Flags& flags,
   params.progress = [&progress](int step) {
     progress.Update(std::to_string(step) + "/5 " + WordsOf(step), {{"step", step}, {"steps", 5}});
   };
-  return CopyStore(*source, *target, params);
+  SOTTO_ASSIGN_OR_RETURN(StoreCopyReport report, CopyStore(*source, *target, params));
+  return Copied{source->display_url(), target->display_url(), std::move(report)};
 }
 
 int RunCopy(Context& context, const Flags& flags) {
@@ -99,34 +89,33 @@ int RunCopy(Context& context, const Flags& flags) {
                                       "sotto store copy --from sqlite:/var/lib/sotto/sotto.db --to "
                                       "postgres://sotto@db.internal/app"));
   }
-  const auto cluster = ClusterOf(context, flags);
+  const auto cluster = ClusterOf(context, flags.cluster, "the name of the cluster to copy");
   if (!cluster.ok()) return context.Fail(cluster.status());
-  const std::string from = WholeStoreUrl(flags.from);
   const std::string to = WholeStoreUrl(flags.to);
-  const auto report = Copy(context, flags, *cluster, from, to);
-  if (!report.ok()) return context.Fail(report.status());
-  const std::string shown_from = RedactStoreUrl(from);
-  const std::string shown_to = RedactStoreUrl(to);
+  const auto copied = Copy(context, flags, *cluster, WholeStoreUrl(flags.from), to);
+  if (!copied.ok()) return context.Fail(copied.status());
+  const StoreCopyReport& report = copied->report;
   const json::value envelope =
       LocalEnvelope("sotto.store_copy/1", {{"cluster", *cluster},
-                                           {"from", shown_from},
-                                           {"to", shown_to},
-                                           {"row", report->row},
-                                           {"copied", report->copied},
-                                           {"keys", report->keys},
-                                           {"members", report->members},
-                                           {"events", report->events},
-                                           {"history_cut", report->history_cut}});
+                                           {"from", copied->from},
+                                           {"to", copied->to},
+                                           {"row", report.row},
+                                           {"copied", report.copied},
+                                           {"keys", report.keys},
+                                           {"members", report.members},
+                                           {"events", report.events},
+                                           {"history_cut", report.history_cut}});
   const std::string what =
-      report->copied ? "copied and compared: " + Plural(report->keys, "key") + ", " +
-                           Plural(report->members, "member") + ", " +
-                           Plural(report->events, "event") + ", row " + report->row
-                     : "was copied before, and compared: the keys of " + shown_from + " are there";
-  const int exit = PrintDone(context, envelope, *cluster + " to " + shown_to + ": " + what);
-  if (report->history_cut) context.Note("the history is longer; its newest part was copied");
-  context.Note("the keys can be changed in " + shown_to + " alone from now on; the nodes run on");
-  context.Note("next, on one node after the other: set store.url = \"" + shown_to +
-               "\" (with its user, and store.password_file), restart sottod, sotto wait");
+      report.copied ? "copied and compared: " + Plural(report.keys, "key") + ", " +
+                          Plural(report.members, "member") + ", " + Plural(report.events, "event") +
+                          ", row " + report.row
+                    : "was copied before, and compared: the keys of " + copied->from + " are there";
+  const int exit = PrintDone(context, envelope, *cluster + " to " + copied->to + ": " + what);
+  if (report.history_cut) context.Note("the history is longer; its newest part was copied");
+  context.Note("the keys can be changed in " + copied->to + " alone from now on; the nodes run on");
+  // As it was given: with user and parameters. A URL with a password is none (store_url.h).
+  context.Note("next, on one node after the other: set store.url = " + QuoteToml(to) +
+               " (and store.password_file, where the user has one), restart sottod, sotto wait");
   return exit;
 }
 

@@ -7,11 +7,13 @@
 
 #include "cmd/config/check_config.h"
 #include "cmd/sotto/commands/local_files.h"
+#include "cmd/sotto/complaint.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
 #include "gossip/member.h"
 #include "store/file_rules.h"
 #include "store/kek_source.h"
+#include "store/store_url.h"
 
 namespace sotto::cli {
 
@@ -36,6 +38,27 @@ void SetFileOwner(const std::string& url, StoreOptions* options) {
 
 std::string LocalActor() { return "uid " + std::to_string(getuid()); }
 
+absl::Status CheckClusterName(const std::string& name) {
+  if (IsValidClusterName(name)) return absl::OkStatus();
+  return CodedError(absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
+                    "\"" + name + "\" is no cluster's name: 1 to 40 of A-Z a-z 0-9 . _ -");
+}
+
+absl::StatusOr<std::string> ClusterOf(const Context& context, const std::string& given,
+                                      std::string_view why) {
+  std::string cluster = given;
+  if (cluster.empty()) {
+    const auto config = LoadSettings(context);
+    if (!config.ok()) {
+      return WithLine(WithContext(config.status(), why), "do",
+                      "add --cluster NAME, or --config FILE");
+    }
+    cluster = config->node.cluster;
+  }
+  SOTTO_RETURN_IF_ERROR(CheckClusterName(cluster));
+  return cluster;
+}
+
 absl::StatusOr<StoreTarget> StoreTargetOf(const Context& context, const StoreFlags& flags) {
   StoreTarget target;
   Config config;
@@ -54,12 +77,10 @@ absl::StatusOr<StoreTarget> StoreTargetOf(const Context& context, const StoreFla
   SOTTO_ASSIGN_OR_RETURN(target.policy.keks, loader.Load(settings));
   if (!flags.store.empty()) target.url = flags.store;
   if (!flags.cluster.empty()) target.cluster = flags.cluster;
-  if (!IsValidClusterName(target.cluster)) {
-    return CodedError(
-        absl::StatusCode::kInvalidArgument, "CLUSTER_NAME_INVALID",
-        "\"" + target.cluster + "\" is no cluster's name: 1 to 40 of A-Z a-z 0-9 . _ -");
-  }
+  SOTTO_RETURN_IF_ERROR(CheckClusterName(target.cluster));
   target.url = WholeStoreUrl(target.url);
+  SOTTO_ASSIGN_OR_RETURN(const StoreUrl parsed, ParseStoreUrl(target.url));
+  target.shown = parsed.display;
   SetPasswordFile(flags.password_file, &target.options);
   SetFileOwner(target.url, &target.options);
   return target;

@@ -4,7 +4,9 @@
 #define SOTTO_CMD_SOTTO_COMMANDS_STORE_TARGET_H_
 
 #include <string>
+#include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cmd/sotto/context.h"
 #include "store/cluster_key.h"
@@ -18,13 +20,21 @@ struct StoreFlags {
 
 struct StoreTarget {
   std::string cluster;
-  std::string url;  // an SQLite file by its whole path
+  std::string url;    // an SQLite file by its whole path
+  std::string shown;  // the same for people: StoreUrl::display
   StoreOptions options;
   KeyPolicy policy;  // with the keys of --kek or encryption.kek; null: none is named
 };
 
+// `given`, or the configuration's; `why` it is wanted stands in the error where there is neither.
+// CLUSTER_NAME_INVALID; the codes of LoadSettings.
+absl::StatusOr<std::string> ClusterOf(const Context& context, const std::string& given,
+                                      std::string_view why);
+// CLUSTER_NAME_INVALID.
+absl::Status CheckClusterName(const std::string& name);
+
 // FILE_MISSING, …: what the flags leave open and the configuration does not say;
-// CLUSTER_NAME_INVALID; the codes of store/kek_source.h.
+// CLUSTER_NAME_INVALID; STORE_URL_INVALID; the codes of store/kek_source.h.
 absl::StatusOr<StoreTarget> StoreTargetOf(const Context& context, const StoreFlags& flags);
 
 // `url` with the whole path of an SQLite file; and how it is opened: the password from

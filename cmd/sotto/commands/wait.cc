@@ -70,13 +70,6 @@ Standing Judge(const json::value& data, const json::value& keys, const Flags& fl
   return standing;
 }
 
-// Errors that time may heal: the daemon is starting, or restarts.
-bool MayPass(const absl::Status& status) {
-  const std::string code = ErrorCode(status);
-  return code == "DAEMON_UNREACHABLE" || code == "DAEMON_GONE" || code == "DAEMON_TIMEOUT" ||
-         status.code() == absl::StatusCode::kUnavailable;
-}
-
 int DeadlinePassed(Context& context, const Flags& flags, double timeout_s, const Standing& standing,
                    const absl::Status& last_error) {
   std::vector<std::string> asked;

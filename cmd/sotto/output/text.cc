@@ -250,4 +250,12 @@ std::string ShellQuote(std::string_view text) {
   return out + "'";
 }
 
+std::string RepeatFlag(std::string_view flag, const std::vector<std::string>& values) {
+  std::string text;
+  for (const std::string& value : values) {
+    text.append(" ").append(flag).append(" ").append(ShellQuote(value));
+  }
+  return text;
+}
+
 }  // namespace sotto::cli

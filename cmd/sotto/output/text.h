@@ -49,6 +49,8 @@ std::string Plural(uint64_t count, std::string_view noun);
 
 // `text` in single quotes for a shell if it needs any.
 std::string ShellQuote(std::string_view text);
+// " --skip gw-3 --skip gw-7".
+std::string RepeatFlag(std::string_view flag, const std::vector<std::string>& values);
 
 }  // namespace sotto::cli
 

@@ -20,7 +20,7 @@ std::optional<uint64_t> NumberOrNothing(const json::value& value) {
   return CountOf(value);
 }
 
-KeyRef ReadKey(const json::value& value) {
+KeyName ReadKey(const json::value& value) {
   return {CountOf(Member(value, "generation")), TextOf(Member(value, "id"))};
 }
 
@@ -46,6 +46,10 @@ KeyHolder ReadHolder(const json::value& value) {
 
 bool IsKnown(const KeyHolder& member) {
   return member.state != "left" && member.state != "forgotten";
+}
+
+bool NeedsKey(const KeyHolder& member, uint64_t generation) {
+  return IsKnown(member) && member.sealing.value_or(0) <= generation;
 }
 
 const KeyHolder* KeyStatus::Find(const std::string& name) const {

@@ -20,7 +20,7 @@
 namespace sotto::cli {
 
 // A key by its number and its fingerprint. Generation 0: none.
-struct KeyRef {
+struct KeyName {
   uint64_t generation = 0;
   std::string id;
 };
@@ -42,9 +42,12 @@ struct KeyHolder {
 
 // Whether it counts: whoever left or was forgotten does not.
 bool IsKnown(const KeyHolder& member);
+// Whether the daemon keeps `generation` for it: its record does not say that it seals with a newer
+// one.
+bool NeedsKey(const KeyHolder& member, uint64_t generation);
 
 struct RetiringKey {
-  KeyRef key;
+  KeyName key;
   std::string retire_at;  // UTC; or empty
 };
 
@@ -54,9 +57,9 @@ struct KeyStatus {
   std::string as_of;  // UTC
   bool store_ok = false;
   std::string store_code;  // what is wrong with it; or empty
-  KeyRef active;
+  KeyName active;
   std::string activated_at;     // UTC
-  KeyRef next;                  // the newest PREPARED one
+  KeyName next;                 // the newest PREPARED one
   std::string next_kek;         // the KEK that wraps it; or empty
   bool next_automatic = false;  // the leader activates it by itself
   std::vector<RetiringKey> retiring;
@@ -72,7 +75,7 @@ KeyStatus ReadKeyStatus(const boost::json::value& envelope);
 
 // sotto.key_prepare/1.
 struct PreparedKey {
-  KeyRef key, active;
+  KeyName key, active;
   std::string kek;
   bool resumed = false;
 };

@@ -24,15 +24,6 @@ bool IsThere(const KeyHolder& member, Step step, uint64_t generation) {
   return has.value_or(0) >= generation;
 }
 
-// Errors that a little time may heal.
-bool MayPass(const absl::Status& status) {
-  const std::string code = ErrorCode(status);
-  if (code == "ROW_CHANGED" || code == "DB_CONFLICT") return true;
-  return !IsRefusal(code) && (status.code() == absl::StatusCode::kUnavailable ||
-                              status.code() == absl::StatusCode::kDeadlineExceeded ||
-                              status.code() == absl::StatusCode::kAborted);
-}
-
 const absl::Status& StatusOf(const absl::Status& status) { return status; }
 template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& result) {

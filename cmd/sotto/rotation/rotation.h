@@ -59,7 +59,7 @@ enum class RotationEnd { kDone, kStalled, kInterrupted, kFailed };
 // All that is known of the rotation, as it goes on and when it has ended.
 struct RotationRecord {
   std::string cluster;
-  KeyRef from, to;       // generation 0 of `to`: nothing was begun
+  KeyName from, to;      // generation 0 of `to`: nothing was begun
   std::string kek;       // that wraps the new key in the store; or empty
   bool resumed = false;  // the key waited there already, or was active already
   bool activated = false;

@@ -24,7 +24,7 @@ constexpr double kFreshS = 3;     // what is known is as good as said now
 
 std::string Number(uint64_t number) { return std::to_string(number); }
 
-std::string Generation(const KeyRef& key) { return "generation " + Number(key.generation); }
+std::string Generation(const KeyName& key) { return "generation " + Number(key.generation); }
 
 std::vector<std::string> NamesOf(const std::vector<const NodeProgress*>& nodes) {
   std::vector<std::string> names;
@@ -42,13 +42,6 @@ std::string JoinNames(std::vector<std::string> names) {
 }
 
 std::string Is(size_t count) { return count == 1 ? " is " : " are "; }
-
-// "--skip gw-3 --skip gw-7".
-std::string SkipFlags(const std::vector<std::string>& names) {
-  std::string flags;
-  for (const std::string& name : names) flags += " --skip " + ShellQuote(name);
-  return flags;
-}
 
 std::string AgeText(const KeyHolder& member) {
   return member.seen_s ? HumanDuration(*member.seen_s) : std::string();
@@ -132,7 +125,7 @@ std::string StateText(const RotationRecord& record) {
 
 // The command that goes on, with what was asked of this one.
 std::string ResumeText(const RotationRecord& record, const RotationOrder& order) {
-  std::string command = "sotto keys rotate" + SkipFlags(order.skip);
+  std::string command = "sotto keys rotate" + RepeatFlag("--skip", order.skip);
   if (order.now) command += " --now";
   if (!order.now && order.retire_after_s) {
     command += " --retire-after " + std::to_string(*order.retire_after_s) + "s";
@@ -193,7 +186,7 @@ Complaint StalledComplaint(const RotationRecord& record, const RotationOrder& or
   if (names.empty() || names.size() > kNamesMax) return complaint;
   std::vector<std::string> skip = order.skip;
   skip.insert(skip.end(), names.begin(), names.end());
-  const std::string command = "`sotto keys rotate" + SkipFlags(skip) + "`";
+  const std::string command = "`sotto keys rotate" + RepeatFlag("--skip", skip) + "`";
   if (spread) {
     const int64_t grace = order.now ? 0 : record.retire_after_s;
     complaint.Add("do", "or " + command + " to go on without " +
@@ -231,12 +224,15 @@ Complaint FailedComplaint(const RotationRecord& record, const RotationOrder& ord
   if (complaint.exit == kExitRefused) {
     if (complaint.code == "KEY_STILL_NEEDED") {
       std::erase_if(complaint.lines, [](const auto& line) { return line.first == "do"; });
-      const std::vector<std::string> absent = NamesOf(record.picture.Of(Kind::kAbsent));
-      const std::string who = absent.empty() ? "them" : JoinNames(absent);
+      std::vector<std::string> needy;
+      for (const NodeProgress& node : record.picture.nodes) {
+        if (NeedsKey(node.member, record.from.generation)) needy.push_back(node.member.name);
+      }
+      const std::string who = needy.empty() ? "them" : JoinNames(needy);
       complaint.Add("do", "bring " + who + " back first, then `sotto keys remove " +
                               Number(record.from.generation) + "`");
-      for (const std::string& name : absent) {
-        if (absent.size() > 1) break;
+      for (const std::string& name : needy) {
+        if (needy.size() > 1) break;
         complaint.Add("do", "or `sotto forget " + ShellQuote(name) + "`, or `sotto keys remove " +
                                 Number(record.from.generation) + " --yes-lock-out " +
                                 ShellQuote(name) + "`");
@@ -270,7 +266,7 @@ std::string_view NameOf(Step step) {
   return "";
 }
 
-std::string KeyText(const KeyRef& key) { return Generation(key) + " (fp " + key.id + ")"; }
+std::string KeyText(const KeyName& key) { return Generation(key) + " (fp " + key.id + ")"; }
 
 std::string MinuteText(const std::string& utc) {
   if (!ParseUtc(utc)) return utc;
@@ -384,9 +380,9 @@ std::string DoneText(const RotationRecord& record) {
 }
 
 json::object RotationJson(const RotationRecord& record) {
-  const auto key = [](const KeyRef& ref) -> json::value {
-    if (ref.generation == 0) return nullptr;
-    return json::object{{"generation", ref.generation}, {"id", ref.id}};
+  const auto key = [](const KeyName& name) -> json::value {
+    if (name.generation == 0) return nullptr;
+    return json::object{{"generation", name.generation}, {"id", name.id}};
   };
   const auto names = [&](Kind kind) {
     json::array out;

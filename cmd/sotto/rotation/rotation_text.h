@@ -16,7 +16,7 @@ std::string NumberText(Step step);
 // "spread".
 std::string_view NameOf(Step step);
 // "generation 12 (fp 9f3c-21aa)".
-std::string KeyText(const KeyRef& key);
+std::string KeyText(const KeyName& key);
 // "2026-11-22T14:03:00.000Z" as "2026-11-22 14:03"; what is no time, as it is.
 std::string MinuteText(const std::string& utc);
 
