@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "crypto/sha256.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/base/unix_time.h"
 #include "gossip/endpoint_text.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {

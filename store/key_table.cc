@@ -10,9 +10,9 @@
 #include "crypto/envelope.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/base/unix_time.h"
 #include "store/file_rules.h"
 #include "store/systems_rows.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {

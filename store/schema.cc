@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/base/unix_time.h"
 #include "store/sql_internal.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {

@@ -32,8 +32,8 @@
 #include "cmd/sottod/peer_keeper.h"
 #include "cmd/sottod/process.h"
 #include "gossip/base/coded_error.h"
-#include "gossip/base/unix_time.h"
 #include "store/database.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {

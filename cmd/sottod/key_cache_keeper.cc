@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gossip/base/coded_error.h"
-#include "gossip/base/unix_time.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {

@@ -10,8 +10,8 @@
 #include "absl/strings/str_join.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/base/unix_time.h"
 #include "store/cluster_key.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {
@@ -282,7 +282,8 @@ absl::Status KeyDesk::ActivateKey(const ActivateOrder& order) {
 absl::Status KeyDesk::CheckUnsharedNeed(const KeyRows& rows, const RemoveOrder& order) const {
   const KeyAnswers answers = keeper_->Answers();
   std::vector<std::string> needed;
-  for (const MemberInfo& member : node_->View()->members) {
+  const std::shared_ptr<const NodeView> view = node_->View();
+  for (const MemberInfo& member : view->members) {
     const bool gone = member.state > MemberState::kDead;
     const bool counts = !gone && !member.is_self && rows.FindMember(member.name) == nullptr;
     if (!counts || Contains(order.lock_out, member.name)) continue;

@@ -8,11 +8,11 @@
 #include "absl/strings/str_join.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/base/unix_time.h"
 #include "gossip/said.h"
 #include "store/cluster_key.h"
 #include "store/schema.h"
 #include "store/systems_rows.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {

@@ -15,8 +15,8 @@
 #include "cmd/version.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/base/unix_time.h"
 #include "store/schema.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {

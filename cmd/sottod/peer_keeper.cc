@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "gossip/base/coded_error.h"
-#include "gossip/base/unix_time.h"
 #include "gossip/contacts.h"
 #include "gossip/endpoint_text.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {}  // namespace

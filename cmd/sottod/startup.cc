@@ -12,13 +12,13 @@
 #include "crypto/envelope.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
-#include "gossip/base/unix_time.h"
 #include "gossip/endpoint_text.h"
 #include "store/file_rules.h"
 #include "store/key_table.h"
 #include "store/open_store.h"
 #include "store/schema.h"
 #include "store/systems_rows.h"
+#include "store/unix_time.h"
 
 namespace sotto {
 namespace {

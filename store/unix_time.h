@@ -1,6 +1,6 @@
-// The wall clock, for what is written down: rows, logs, certificates. Never for the protocol.
-#ifndef SOTTO_GOSSIP_BASE_UNIX_TIME_H_
-#define SOTTO_GOSSIP_BASE_UNIX_TIME_H_
+// The wall clock, for what is written down: rows, logs, caches.
+#ifndef SOTTO_STORE_UNIX_TIME_H_
+#define SOTTO_STORE_UNIX_TIME_H_
 
 #include <chrono>
 #include <cstdint>
@@ -19,4 +19,4 @@ inline int64_t UnixSeconds() { return UnixMillis() / 1000; }
 
 }  // namespace sotto
 
-#endif  // SOTTO_GOSSIP_BASE_UNIX_TIME_H_
+#endif  // SOTTO_STORE_UNIX_TIME_H_
