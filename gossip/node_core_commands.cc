@@ -237,7 +237,7 @@ std::string NodeCore::OfferKey(KeyId id) {
 
 void NodeCore::TakeKey(const std::string& from, const std::string& wrapped) {
   if (!options_.courier) return;
-  absl::Status status = options_.courier->Take(from, wrapped);
+  absl::Status status = options_.courier->Take(wrapped);
   if (status.ok()) status = RefreshKeys();
   if (!status.ok()) {
     Refuse(status, from);
