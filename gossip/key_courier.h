@@ -32,7 +32,8 @@ class KeyCourier {
 
   // What the node is to hold now.
   virtual KeySet Keys() = 0;
-  // The key as it may pass to a certified member that lacks it; empty: it may not.
+  // The key as it may pass to a certified member that lacks it; empty: it may not. Nor does one of
+  // more than kPreambleOfferBytesMax.
   virtual std::string Offer(KeyId id) = 0;
   // What a certified member handed over. OK: Keys() has it now.
   virtual absl::Status Take(std::string_view wrapped) = 0;

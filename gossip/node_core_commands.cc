@@ -232,7 +232,8 @@ void NodeCore::SeekKeys() {
 }
 
 std::string NodeCore::OfferKey(KeyId id) {
-  return options_.courier ? options_.courier->Offer(id) : std::string();
+  std::string wrapped = options_.courier ? options_.courier->Offer(id) : std::string();
+  return wrapped.size() <= kPreambleOfferBytesMax ? wrapped : std::string();
 }
 
 void NodeCore::TakeKey(const std::string& from, const std::string& wrapped) {
