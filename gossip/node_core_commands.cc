@@ -248,8 +248,8 @@ void NodeCore::TakeKey(const std::string& from, const std::string& wrapped) {
 }
 
 void NodeCore::NoteUnknownKey(KeyId id) {
-  if (!options_.courier || Now() < unknown_key_told_) return;
-  unknown_key_told_ = Now() + Duration::Seconds(1);
+  if (!options_.courier || Now() < unknown_key_after_) return;
+  unknown_key_after_ = Now() + Duration::Seconds(1);
   if (options_.courier->OnUnknownKey(id)) SeekKeys();
 }
 
