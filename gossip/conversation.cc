@@ -108,9 +108,7 @@ std::vector<std::string> Conversation::OffersTo(const Preamble& theirs) const {
         std::find(theirs.keys.begin(), theirs.keys.end(), key->id()) != theirs.keys.end();
     if (held || offers.size() == kPreambleOffersMax) continue;
     std::string wrapped = host_->OfferKey(key->id());
-    if (!wrapped.empty() && wrapped.size() <= kPreambleOfferBytesMax) {
-      offers.push_back(std::move(wrapped));
-    }
+    if (!wrapped.empty()) offers.push_back(std::move(wrapped));
   }
   return offers;
 }

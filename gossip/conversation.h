@@ -127,7 +127,7 @@ class Conversation {
   boost::asio::awaitable<absl::StatusOr<Preamble>> ReadPreamble();
   boost::asio::awaitable<absl::Status> OpenAsServer(Preamble* theirs);
   boost::asio::awaitable<absl::Status> OpenAsClient(Preamble* theirs);
-  // Whether `theirs` holds a key that we lack: one that it seals with, or any.
+  // Whether `theirs` can offer a key that we lack.
   bool LacksKeyOf(const Preamble& theirs) const;
   std::vector<std::string> OffersTo(const Preamble& theirs) const;
   void TakeOffers(const Preamble& theirs);

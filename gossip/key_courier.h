@@ -18,8 +18,8 @@
 
 namespace sotto {
 
-// No wrapped key is longer.
-inline constexpr size_t kWrappedKeyBytesMax = 1'024;
+// No claim is longer.
+inline constexpr size_t kKeyClaimBytesMax = 640;
 
 struct KeySet {
   std::vector<ClusterKeyRef> keys;  // 1 to Keyring::kKeysMax
@@ -32,10 +32,11 @@ class KeyCourier {
 
   // What the node is to hold now.
   virtual KeySet Keys() = 0;
-  // The key as it may pass to a certified member that lacks it; empty: it may not.
+  // The key as it may pass to a certified member that lacks it; empty: it may not. Nor does one of
+  // more than kPreambleOfferBytesMax.
   virtual std::string Offer(KeyId id) = 0;
   // What a certified member handed over. OK: Keys() has it now.
-  virtual absl::Status Take(std::string_view from, std::string_view wrapped) = 0;
+  virtual absl::Status Take(std::string_view wrapped) = 0;
   // A member seals with this key, which we hold and whose generation is higher than that of our own
   // sealing key. True: Keys() seals with it now.
   virtual bool UseNewer(KeyId id) = 0;
@@ -44,8 +45,8 @@ class KeyCourier {
   virtual bool OnUnknownKey(KeyId id) = 0;
   // A member asks what we hold, and knows of this generation (0: it does not say). As above.
   virtual bool OnKeysAsked(uint64_t generation) = 0;
-  // The answer, at most 512 bytes. `sealing`: what the node really seals with, at times a moment
-  // behind Keys(). `key_drops`: frames dropped for a key reason so far.
+  // The answer, at most kKeyClaimBytesMax. `sealing`: what the node really seals with, at times a
+  // moment behind Keys(). `key_drops`: frames dropped for a key reason so far.
   virtual std::string Claim(KeyId sealing, uint64_t key_drops) = 0;
 };
 

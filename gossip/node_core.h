@@ -278,8 +278,8 @@ class NodeCore : public SyncHost, public std::enable_shared_from_this<NodeCore> 
   Instant armed_for_ = Instant::Never();  // what timer_ waits for
   Instant housekept_;
   Instant last_key_drop_;
-  Instant unknown_key_told_;
-  int64_t clock_gap_ns_ = 0;  // realtime less monotonic, at the last look
+  Instant unknown_key_after_;  // the courier is told of no further one before
+  int64_t clock_gap_ns_ = 0;   // realtime less monotonic, at the last look
   int64_t pid_ = 0;
   int housekeeping_turns_ = 0;
   uint64_t trust_generation_ = 1;

@@ -232,12 +232,13 @@ void NodeCore::SeekKeys() {
 }
 
 std::string NodeCore::OfferKey(KeyId id) {
-  return options_.courier ? options_.courier->Offer(id) : std::string();
+  std::string wrapped = options_.courier ? options_.courier->Offer(id) : std::string();
+  return wrapped.size() <= kPreambleOfferBytesMax ? wrapped : std::string();
 }
 
 void NodeCore::TakeKey(const std::string& from, const std::string& wrapped) {
   if (!options_.courier) return;
-  absl::Status status = options_.courier->Take(from, wrapped);
+  absl::Status status = options_.courier->Take(wrapped);
   if (status.ok()) status = RefreshKeys();
   if (!status.ok()) {
     Refuse(status, from);
@@ -247,8 +248,8 @@ void NodeCore::TakeKey(const std::string& from, const std::string& wrapped) {
 }
 
 void NodeCore::NoteUnknownKey(KeyId id) {
-  if (!options_.courier || Now() < unknown_key_told_) return;
-  unknown_key_told_ = Now() + Duration::Seconds(1);
+  if (!options_.courier || Now() < unknown_key_after_) return;
+  unknown_key_after_ = Now() + Duration::Seconds(1);
   if (options_.courier->OnUnknownKey(id)) SeekKeys();
 }
 

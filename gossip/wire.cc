@@ -238,6 +238,7 @@ std::string EncodePreamble(const Preamble& preamble) {
     out.set_has_sealing(true);
     out.set_sealing_key(preamble.sealing_key->value);
   }
+  SOTTO_CHECK(preamble.can_offer.size() <= kPreambleKeysMax);
   SOTTO_CHECK(preamble.offers.size() <= kPreambleOffersMax);
   for (const KeyId id : preamble.can_offer) out.add_can_offer(id.value);
   for (const std::string& offer : preamble.offers) out.add_offers(offer);

@@ -12,6 +12,7 @@
 #include "crypto/frame_codec.h"
 #include "gossip/base/coded_error.h"
 #include "gossip/base/status_macros.h"
+#include "gossip/key_courier.h"
 #include "store/file_rules.h"
 
 namespace sotto {
@@ -21,7 +22,6 @@ using absl::StatusCode;
 
 constexpr int64_t kAckEveryMs = 60'000;
 constexpr std::string_view kClaimVersion = "keys1";
-constexpr size_t kClaimBytesMax = 640;
 // Rows in use beyond this are somebody's, and would cost every node the opening of each.
 constexpr size_t kLiveRowsMax = 4 * Keyring::kKeysMax;
 // Looks in a row that do not find what a member has handed over.
@@ -171,7 +171,7 @@ std::string EncodeKeyClaim(const KeyClaim& claim) {
 }
 
 std::optional<KeyClaim> DecodeKeyClaim(std::string_view text) {
-  if (text.size() > kClaimBytesMax) return std::nullopt;
+  if (text.size() > kKeyClaimBytesMax) return std::nullopt;
   const std::vector<std::string> words =
       absl::StrSplit(absl::string_view(text.data(), text.size()), ' ');
   if (words.size() < 6 || words[0] != kClaimVersion) return std::nullopt;

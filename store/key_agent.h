@@ -64,7 +64,7 @@ struct KeyClaim {
   std::vector<KekId> keks;         // that it has loaded
   uint64_t key_drops = 0;          // frames that it dropped for a key reason
 };
-// One line, at most 640 bytes; nothing in it is secret.
+// One line, at most kKeyClaimBytesMax; nothing in it is secret.
 std::string EncodeKeyClaim(const KeyClaim& claim);
 // Nothing if the text is not of that form.
 std::optional<KeyClaim> DecodeKeyClaim(std::string_view text);

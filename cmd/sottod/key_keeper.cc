@@ -403,8 +403,7 @@ KeySet KeyKeeper::Keys() {
 
 std::string KeyKeeper::Offer(KeyId id) { return agent_->Offer(id); }
 
-absl::Status KeyKeeper::Take(std::string_view from, std::string_view wrapped) {
-  static_cast<void>(from);  // logged by the node
+absl::Status KeyKeeper::Take(std::string_view wrapped) {
   SOTTO_RETURN_IF_ERROR(agent_->Take(wrapped));
   // To acknowledge it, where the database can be reached.
   bell_.Ring(KeyWake::kHint);

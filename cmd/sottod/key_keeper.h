@@ -88,7 +88,7 @@ class KeyKeeper final : public KeyCourier {
   // ---- KeyCourier -------------------------------------------------------------------------------
   KeySet Keys() override;
   std::string Offer(KeyId id) override;
-  absl::Status Take(std::string_view from, std::string_view wrapped) override;
+  absl::Status Take(std::string_view wrapped) override;
   bool UseNewer(KeyId id) override;
   bool OnUnknownKey(KeyId id) override;
   bool OnKeysAsked(uint64_t generation) override;

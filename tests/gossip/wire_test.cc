@@ -201,6 +201,9 @@ Preamble GoodPreamble() {
   preamble.boot_nonce.fill(7);
   preamble.keys = {KeyId{0}, KeyId{0xffffffff}};
   preamble.sealing_key = KeyId{0};
+  preamble.can_offer = {KeyId{0xffffffff}, KeyId{0}};
+  preamble.offers = {"wrapped", std::string("a\0b", 3)};
+  preamble.wants_keys = true;
   return preamble;
 }
 
@@ -210,7 +213,22 @@ TEST(PreambleTest, GoesThereAndBack) {
   Preamble keyless = preamble;
   keyless.keys.clear();
   keyless.sealing_key.reset();
+  keyless.can_offer.clear();
+  keyless.offers.clear();
+  keyless.wants_keys = false;
   EXPECT_THAT(DecodePreamble(EncodePreamble(keyless)), IsOkAndHolds(keyless));
+}
+
+TEST(PreambleTest, TheFullestOneFits) {
+  Preamble preamble = GoodPreamble();
+  preamble.cluster = std::string(kClusterNameBytesMax, 'c');
+  preamble.name = std::string(kMemberNameBytesMax, 'n');
+  preamble.keys.assign(kPreambleKeysMax, KeyId{0});
+  preamble.can_offer.assign(kPreambleKeysMax, KeyId{0xffffffff});
+  preamble.offers.assign(kPreambleOffersMax, std::string(kPreambleOfferBytesMax, 'w'));
+  const std::string bytes = EncodePreamble(preamble);
+  EXPECT_LE(bytes.size(), kPreambleBytesMax);
+  EXPECT_THAT(DecodePreamble(bytes), IsOkAndHolds(preamble));
 }
 
 TEST(PreambleTest, WhatCannotBeIsInvalid) {
@@ -234,6 +252,19 @@ TEST(PreambleTest, WhatCannotBeIsInvalid) {
   EXPECT_THAT(spoil([](wire::Preamble& p) { p.set_sealing_key(5); }), invalid);
   EXPECT_THAT(spoil([](wire::Preamble& p) {
                 while (p.keys_size() <= static_cast<int>(kPreambleKeysMax)) p.add_keys(1);
+              }),
+              invalid);
+  EXPECT_THAT(spoil([](wire::Preamble& p) {
+                while (p.can_offer_size() <= static_cast<int>(kPreambleKeysMax)) p.add_can_offer(1);
+              }),
+              invalid);
+  EXPECT_THAT(spoil([](wire::Preamble& p) {
+                while (p.offers_size() <= static_cast<int>(kPreambleOffersMax)) p.add_offers("w");
+              }),
+              invalid);
+  EXPECT_THAT(spoil([](wire::Preamble& p) { p.set_offers(1, ""); }), invalid);
+  EXPECT_THAT(spoil([](wire::Preamble& p) {
+                p.set_offers(1, std::string(kPreambleOfferBytesMax + 1, 'w'));
               }),
               invalid);
   EXPECT_THAT(DecodePreamble(""), invalid);

@@ -9,6 +9,7 @@
 
 #include "crypto/envelope.h"
 #include "gossip/base/coded_error.h"
+#include "gossip/key_courier.h"
 #include "store/cluster_key.h"
 #include "tests/support/status_matchers.h"
 
@@ -483,6 +484,18 @@ TEST(KeyClaimTest, SurvivesItsText) {
   EXPECT_EQ(back->sealing_id, claim.sealing_id);
   EXPECT_EQ(back->keks, claim.keks);
   EXPECT_TRUE(DecodeKeyClaim(EncodeKeyClaim(KeyClaim())).has_value());
+}
+
+TEST(KeyClaimTest, TheLongestOneFits) {
+  KeyClaim claim;
+  claim.held = claim.sealing = claim.key_drops = ~uint64_t{0};
+  claim.trouble = std::string(48, 'T');
+  claim.keks.assign(33, MakeKek(1)->id());  // one more than is told
+  const std::string text = EncodeKeyClaim(claim);
+  EXPECT_LE(text.size(), kKeyClaimBytesMax);
+  const auto back = DecodeKeyClaim(text);
+  ASSERT_TRUE(back.has_value()) << text;
+  EXPECT_EQ(back->keks.size(), 32u);
 }
 
 TEST(KeyClaimTest, NothingElseIsOne) {
