@@ -296,14 +296,15 @@ bool KeyAgent::IsRemoved(KeyId id) const {
 // Rows that anybody can add are no memory: only what is older than the ACTIVE key or was held here
 // counts, and what is seen first for a generation stays.
 void KeyAgent::NoteRemoved(const KeyRows& rows, uint64_t active) {
+  std::set<KeyId> in_use;
+  for (const KeyRow& row : rows.keys) {
+    if (IsLive(row)) in_use.insert(row.id);
+  }
   for (const KeyRow& row : rows.keys) {
     if (IsLive(row)) continue;
     const RingKey* held = ring_.Find(row.id);
     const bool was_held = held != nullptr && held->key->generation() == row.generation;
-    const bool is_live =
-        std::any_of(rows.keys.begin(), rows.keys.end(),
-                    [&row](const KeyRow& other) { return other.id == row.id && IsLive(other); });
-    if (is_live) continue;
+    if (in_use.contains(row.id)) continue;
     if (row.generation < active || was_held) removed_.emplace(row.generation, row.id);
   }
 }
