@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -39,9 +40,11 @@ constexpr char kKek2027[] = "gYWKj5SZnqOorbK3vMHGy9DV2t/k6e7zeHx/ERITFBU=";
 constexpr char kPlain[] = "hYqPlJmeo6itsre8wcbL0NXa3+Tp7vP4";
 constexpr char kMistyped[] = "g4iNkpecoaaruLW6v8TJzg= ;-misTyped-";
 
+// What could be read: a file of /proc ends with its process, also in the middle.
 std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
 }
 
 // Command line and environment of each process below this one, as long as it lives.
